@@ -1,0 +1,13 @@
+//! piflash turns one inventory into ready-to-boot SD-card images.
+//!
+//! ```text
+//! inventory ─┐
+//! identity ──┼─> plan (pure) ──> apply ──> overlay ──> sink
+//! facts  <───┘                     │          │
+//!   ^                              v          v
+//! base image (catalog, fetch, verify, unpack, probe)
+//! ```
+
+pub mod disk;
+pub mod fs;
+pub mod progress;

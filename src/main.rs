@@ -1,0 +1,3 @@
+//! The `piflash` command.
+
+fn main() {}

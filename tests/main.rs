@@ -1,0 +1,7 @@
+//! All integration tests, in one binary.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects
+)]
