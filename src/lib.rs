@@ -10,4 +10,5 @@
 
 pub mod disk;
 pub mod fs;
+pub mod profile;
 pub mod progress;

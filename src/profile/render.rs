@@ -1,0 +1,48 @@
+//! Templates: Jinja2 as Ansible users know it; an undefined variable is an
+//! error.
+
+use minijinja::{Environment, UndefinedBehavior, Value};
+
+/// Renders the templates of one profile for one node and image.
+pub(super) struct Renderer {
+    env: Environment<'static>,
+    context: Value,
+}
+
+impl Renderer {
+    pub(super) fn new(context: Value) -> Result<Self, minijinja::Error> {
+        let mut env = Environment::new();
+        env.set_undefined_behavior(UndefinedBehavior::Strict);
+        // As Ansible sets Jinja2 up, but for the last newline, which the
+        // files to be written need.
+        env.set_syntax(
+            env.syntax()
+                .to_builder()
+                .trim_blocks(true)
+                .keep_trailing_newline(true)
+                .build()?,
+        );
+        // Only HTML-like names would be escaped; there is no HTML here.
+        env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        Ok(Self { env, context })
+    }
+
+    pub(super) fn text(
+        &self,
+        name: &str,
+        source: &str,
+    ) -> Result<String, minijinja::Error> {
+        self.env.render_named_str(name, source, &self.context)
+    }
+
+    pub(super) fn holds(
+        &self,
+        expression: &str,
+    ) -> Result<bool, minijinja::Error> {
+        Ok(self
+            .env
+            .compile_expression(expression)?
+            .eval(&self.context)?
+            .is_true())
+    }
+}

@@ -1,0 +1,210 @@
+//! One step of a profile, rendered into edits.
+
+use super::{
+    Access, Action, Edit, ProfileErrorKind, render::Renderer, schema::StepFile,
+    source::Source,
+};
+
+/// Renders `step` and adds what it asks for to `edits`.
+pub(super) fn render(
+    source: &Source,
+    renderer: &Renderer,
+    step: &StepFile,
+    edits: &mut Vec<Edit>,
+) -> Result<(), ProfileErrorKind> {
+    if let Some(when) = &step.when
+        && !renderer.holds(when).map_err(ProfileErrorKind::Template)?
+    {
+        return Ok(());
+    }
+    let step = Step { source, renderer, step };
+    let before = edits.len();
+    let verbs = step.verbs(edits)?;
+    if verbs != 1 {
+        return Err(ProfileErrorKind::Step(format!(
+            "a step has exactly one verb (write, append, kernel_words, \
+             config_txt, mkdir, symlink, access, remove, enable, disable); \
+             this one has {verbs}"
+        )));
+    }
+    for edit in edits.iter().skip(before) {
+        check_path(&edit.path)?;
+    }
+    Ok(())
+}
+
+struct Step<'s> {
+    source: &'s Source,
+    renderer: &'s Renderer,
+    step: &'s StepFile,
+}
+
+impl Step<'_> {
+    /// Adds the edits of every verb present; returns how many there were.
+    fn verbs(&self, edits: &mut Vec<Edit>) -> Result<u8, ProfileErrorKind> {
+        let step = self.step;
+        let mut verbs = 0_u8;
+        let why = self.text(step.why.as_deref().unwrap_or_default())?;
+        let mut add = |path: String, action: Action| {
+            edits.push(Edit {
+                part: step.on,
+                path,
+                action,
+                why: why.clone(),
+                secret: step.secret,
+            });
+        };
+        let mut count = || verbs = verbs.saturating_add(1);
+        if let Some(path) = &step.write {
+            count();
+            let content = self.content()?.into_bytes();
+            let access = self.access(0o644)?;
+            add(self.text(path)?, Action::Write { content, access });
+        }
+        if let Some(path) = &step.append {
+            count();
+            let text = self.content()?;
+            add(self.text(path)?, Action::Append { text });
+        }
+        if let Some(words) = &step.kernel_words {
+            count();
+            let words = words
+                .iter()
+                .map(|word| self.text(word))
+                .collect::<Result<_, _>>()?;
+            let path = self.text("{{ facts.boot.cmdline_path }}")?;
+            add(path, Action::KernelWords { words });
+        }
+        if let Some(keys) = &step.config_txt {
+            count();
+            let path = self.text("{{ facts.boot.config_path }}")?;
+            for (key, value) in keys {
+                let (key, value) = (key.clone(), self.text(value)?);
+                add(path.clone(), Action::ConfigTxt { key, value });
+            }
+        }
+        if let Some(path) = &step.mkdir {
+            count();
+            let access = self.access(0o755)?;
+            add(self.text(path)?, Action::Mkdir { access });
+        }
+        if let Some(path) = &step.symlink {
+            count();
+            let target = step.to.as_deref().ok_or_else(|| need("to"))?;
+            let target = self.text(target)?;
+            add(self.text(path)?, Action::Symlink { target });
+        }
+        if let Some(path) = &step.access {
+            count();
+            if step.mode.is_none() || step.owner.is_none() {
+                return Err(need("mode` and `owner"));
+            }
+            let access = self.access(0)?;
+            add(self.text(path)?, Action::Access { access });
+        }
+        if let Some(path) = &step.remove {
+            count();
+            add(self.text(path)?, Action::Remove);
+        }
+        if let Some(unit) = &step.enable {
+            count();
+            // A template unit's instance links to the template.
+            let file = match (unit.find('@'), unit.rfind('.')) {
+                (Some(at), Some(dot)) if at < dot => {
+                    format!("{}@{}", &unit[..at], &unit[dot..])
+                }
+                _ => unit.clone(),
+            };
+            let folder = if let Some(folder) = &step.to {
+                self.text(folder)?
+            } else {
+                "/lib/systemd/system".to_owned()
+            };
+            let target = format!("{folder}/{file}");
+            add(self.wants(unit), Action::Symlink { target });
+        }
+        if let Some(unit) = &step.disable {
+            count();
+            add(self.wants(unit), Action::Remove);
+        }
+        Ok(verbs)
+    }
+
+    fn wants(&self, unit: &str) -> String {
+        let target =
+            self.step.wanted_by.as_deref().unwrap_or("multi-user.target");
+        format!("/etc/systemd/system/{target}.wants/{unit}")
+    }
+
+    fn text(&self, template: &str) -> Result<String, ProfileErrorKind> {
+        self.renderer
+            .text("profile", template)
+            .map_err(ProfileErrorKind::Template)
+    }
+
+    fn content(&self) -> Result<String, ProfileErrorKind> {
+        match (&self.step.content, &self.step.template, &self.step.file) {
+            (Some(content), None, None) => self.text(content),
+            (None, Some(name), None) => {
+                let text = self
+                    .source
+                    .profile(&format!("templates/{name}"))
+                    .map_err(ProfileErrorKind::Io)?
+                    .ok_or_else(|| missing("profiles/templates", name))?;
+                self.renderer
+                    .text(name, &text)
+                    .map_err(ProfileErrorKind::Template)
+            }
+            (None, None, Some(name)) => Source::firstboot(name)
+                .ok_or_else(|| missing("firstboot", name)),
+            _ => Err(need("content`, `template` or `file")),
+        }
+    }
+
+    fn access(&self, default: u16) -> Result<Access, ProfileErrorKind> {
+        let mode = match &self.step.mode {
+            None => default,
+            Some(text) => u16::from_str_radix(text, 8)
+                .ok()
+                .filter(|mode| *mode <= 0o7777)
+                .ok_or_else(|| {
+                    ProfileErrorKind::Step(format!(
+                        "`mode: {text}` is not octal, as \"0644\""
+                    ))
+                })?,
+        };
+        let owner = self.text(self.step.owner.as_deref().unwrap_or("0:0"))?;
+        let (uid, gid) = owner
+            .split_once(':')
+            .and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)))
+            .ok_or_else(|| {
+                ProfileErrorKind::Step(format!(
+                    "`owner: {owner}` is not uid:gid, as \"0:0\""
+                ))
+            })?;
+        Ok(Access { mode, uid, gid })
+    }
+}
+
+/// Paths come out of templates: what a value could have smuggled in is
+/// refused here, once for all.
+fn check_path(path: &str) -> Result<(), ProfileErrorKind> {
+    let relative = path.strip_prefix('/').unwrap_or_default();
+    let bad = relative.split('/').any(|name| {
+        matches!(name, "" | "." | "..") || name.chars().any(char::is_control)
+    });
+    if bad {
+        return Err(ProfileErrorKind::Step(format!(
+            "`{path}` is not a plain absolute path"
+        )));
+    }
+    Ok(())
+}
+
+fn need(key: &str) -> ProfileErrorKind {
+    ProfileErrorKind::Step(format!("this verb needs `{key}`"))
+}
+
+fn missing(folder: &str, name: &str) -> ProfileErrorKind {
+    ProfileErrorKind::Step(format!("there is no {folder}/{name}"))
+}
