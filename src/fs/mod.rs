@@ -5,6 +5,7 @@
 //! from a plan to bytes.
 
 mod error;
+pub mod ext4;
 
 use crate::disk::ReadAt;
 pub use error::{FsError, FsErrorKind};

@@ -1,0 +1,250 @@
+//! Where new blocks come from.
+//!
+//! Everything of one session goes into one region, one after another, so
+//! that few stretches of the image change. Blocks freed in this session are
+//! still part of the file system on the device: they are taken last, and
+//! what goes into them is held back until the commit.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::layout::bit;
+use super::{Ext4, Result};
+use crate::fs::FsErrorKind;
+
+/// A region worth beginning in has room for this many more blocks.
+const REGION: u64 = 1024;
+
+/// Blocks given out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    pub(super) start: u64,
+    pub(super) len: u64,
+    /// Whether the blocks still belong to something on the device.
+    pub(super) held_back: bool,
+}
+
+/// Disjoint stretches of blocks, by their start.
+#[derive(Debug, Default)]
+struct Stretches {
+    map: BTreeMap<u64, u64>,
+    total: u64,
+}
+
+impl Stretches {
+    fn insert(&mut self, start: u64, len: u64) {
+        self.total = self.total.saturating_add(len);
+        let (mut start, mut len) = (start, len);
+        let before = self.map.range(..start).next_back();
+        if let Some((&at, &held)) = before
+            && at.saturating_add(held) == start
+        {
+            self.map.remove(&at);
+            start = at;
+            len = len.saturating_add(held);
+        }
+        if let Some(held) = self.map.remove(&start.saturating_add(len)) {
+            len = len.saturating_add(held);
+        }
+        self.map.insert(start, len);
+    }
+
+    /// Takes the first `len` blocks of the stretch at `start`.
+    fn take(&mut self, start: u64, len: u64) {
+        if let Some(held) = self.map.remove(&start) {
+            self.total = self.total.saturating_sub(len);
+            if let Some(rest @ 1..) = held.checked_sub(len) {
+                self.map.insert(start.saturating_add(len), rest);
+            }
+        }
+    }
+
+    /// Returns the first stretch from `at` on with `len` blocks.
+    fn find(&self, at: u64, len: u64) -> Option<u64> {
+        let mut fitting =
+            self.map.range(at..).filter(|(_, held)| **held >= len);
+        fitting.next().map(|(start, _)| *start)
+    }
+
+    /// Takes up to `count` blocks from the longest stretches.
+    fn take_longest(&mut self, count: u64) -> Vec<(u64, u64)> {
+        let mut all: Vec<_> = self.map.iter().map(|(s, l)| (*s, *l)).collect();
+        all.sort_by_key(|&(start, len)| (Reverse(len), start));
+        let mut wanted = count;
+        let mut taken = Vec::new();
+        for (start, len) in all {
+            let len = len.min(wanted);
+            if len == 0 {
+                break;
+            }
+            wanted = wanted.saturating_sub(len);
+            self.take(start, len);
+            taken.push((start, len));
+        }
+        taken
+    }
+}
+
+/// The free blocks of a file system.
+#[derive(Debug, Default)]
+pub(super) struct Space {
+    free: Stretches,
+    freed: Stretches,
+    /// Where the last block was given out.
+    cursor: u64,
+}
+
+impl Space {
+    /// Picks one stretch for `count` blocks: at the cursor, else in the
+    /// first large stretch, else in the next that has room.
+    fn pick(&self, count: u64) -> Option<u64> {
+        let here = self.free.map.get(&self.cursor);
+        if here.is_some_and(|len| *len >= count) {
+            return Some(self.cursor);
+        }
+        self.free
+            .find(0, count.max(REGION))
+            .or_else(|| self.free.find(self.cursor, count))
+            .or_else(|| self.free.find(0, count))
+    }
+
+    fn give(&mut self, count: u64) -> Vec<Piece> {
+        if let Some(start) = self.pick(count) {
+            self.free.take(start, count);
+            self.cursor = start.saturating_add(count);
+            return vec![Piece { start, len: count, held_back: false }];
+        }
+        let mut pieces = Vec::new();
+        let mut given = 0u64;
+        for (list, held_back) in
+            [(&mut self.free, false), (&mut self.freed, true)]
+        {
+            for (start, len) in list.take_longest(count.saturating_sub(given)) {
+                given = given.saturating_add(len);
+                pieces.push(Piece { start, len, held_back });
+            }
+        }
+        pieces.sort_by_key(|piece| piece.start);
+        pieces
+    }
+
+    /// Makes what was freed usable: nothing refers to it any more.
+    pub(super) fn committed(&mut self) {
+        for (start, len) in std::mem::take(&mut self.freed).map {
+            self.free.insert(start, len);
+        }
+    }
+}
+
+impl Ext4<'_> {
+    /// Reads all block bitmaps, once, and compares them with the counts.
+    pub(super) fn survey(&mut self) -> Result<()> {
+        if self.space.is_some() {
+            return Ok(());
+        }
+        let mut space = Space::default();
+        for number in 0..self.sb.groups {
+            let bitmap = self.block_bitmap(number)?;
+            let start = self.group_start(number);
+            let blocks = self.group_end(number).saturating_sub(start);
+            let before = space.free.total;
+            for (from, len) in clear_runs(&bitmap, blocks) {
+                let from = start.saturating_add(from);
+                if !self.is_data(from, len) {
+                    return Err(FsErrorKind::Corrupt(format!(
+                        "block group {number}: tables marked as free"
+                    )));
+                }
+                space.free.insert(from, len);
+            }
+            let found = space.free.total.saturating_sub(before);
+            let count = self.group_mut(number)?.bg_free_blocks_count;
+            if found != u64::from(count) {
+                return Err(FsErrorKind::Corrupt(format!(
+                    "block group {number}: {found} free blocks, but a count \
+                     of {count}"
+                )));
+            }
+        }
+        self.space = Some(space);
+        Ok(())
+    }
+
+    /// Allocates `count` blocks in as few pieces as possible.
+    pub(super) fn allocate_blocks(&mut self, count: u64) -> Result<Vec<Piece>> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        self.survey()?;
+        let size = u64::from(self.sb.block_size);
+        let Some(space) = &mut self.space else {
+            return Err(FsErrorKind::Corrupt("free blocks".to_owned()));
+        };
+        let available = space.free.total.saturating_add(space.freed.total);
+        if available < count {
+            return Err(FsErrorKind::NoSpace {
+                what: "bytes",
+                needed: count.saturating_mul(size),
+                available: available.saturating_mul(size),
+            });
+        }
+        let pieces = space.give(count);
+        for piece in &pieces {
+            self.mark_blocks(piece.start, piece.len, true)?;
+        }
+        Ok(pieces)
+    }
+
+    /// Allocates one block of metadata.
+    pub(super) fn allocate_block(&mut self) -> Result<u64> {
+        let pieces = self.allocate_blocks(1)?;
+        pieces.first().map(|piece| piece.start).ok_or(FsErrorKind::NoSpace {
+            what: "bytes",
+            needed: self.sb.block_size.into(),
+            available: 0,
+        })
+    }
+
+    /// Frees blocks; they stay untouched on the device until the commit.
+    pub(super) fn free_blocks(&mut self, start: u64, len: u64) -> Result<()> {
+        self.survey()?;
+        if !self.is_data(start, len) {
+            return Err(FsErrorKind::Corrupt(format!("block {start}")));
+        }
+        self.mark_blocks(start, len, false)?;
+        for block in start..start.saturating_add(len) {
+            self.blocks.forget(block);
+        }
+        if let Some(space) = &mut self.space {
+            space.freed.insert(start, len);
+        }
+        Ok(())
+    }
+}
+
+/// Returns the runs of clear bits among the first `bits`.
+fn clear_runs(bitmap: &[u8], bits: u64) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    let mut add = |at: u64, count: u64| match runs.last_mut() {
+        Some((start, len)) if start.saturating_add(*len) == at => {
+            *len = len.saturating_add(count);
+        }
+        _ => runs.push((at, count)),
+    };
+    let mut at = 0u64;
+    for &byte in bitmap {
+        let rest = bits.saturating_sub(at).min(8);
+        if byte == 0 && rest == 8 {
+            add(at, 8);
+        } else if byte != 0xFF {
+            for within in (0..rest).filter(|&shift| !bit(&[byte], shift)) {
+                add(at.saturating_add(within), 1);
+            }
+        }
+        at = at.saturating_add(8);
+        if at >= bits {
+            break;
+        }
+    }
+    runs
+}
