@@ -8,6 +8,7 @@
 //! base image (catalog, fetch, verify, unpack, probe)
 //! ```
 
+pub mod base;
 pub mod disk;
 pub mod fs;
 pub mod profile;

@@ -1,0 +1,2 @@
+# A demo: what every new account finds in its home.
+umask 022

@@ -1,0 +1,112 @@
+//! The image that is part of the program: it has Raspberry Pi OS's layout,
+//! but does not boot. `images/demo/build.sh` makes it.
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::{
+    fmt::Write,
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+const PACKED: &[u8] = include_bytes!("../../images/demo/demo.img.zst");
+const RECORD: &str = include_str!("../../images/demo/demo.yaml");
+
+/// Zero blocks of this size become holes.
+const BLOCK: usize = 4096;
+
+/// What was written down when the demo image was made.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DemoRecord {
+    /// SHA-256 of the unpacked image, in hex.
+    pub sha256: String,
+    /// Size of the unpacked image in bytes.
+    pub size: u64,
+    /// Version of the mke2fs that made the root file system.
+    pub mke2fs: String,
+}
+
+/// Why the demo image could not be unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The temporary file could not be made or written.
+    #[error("unpacking the demo image into {}", dir.display())]
+    Write {
+        /// Directory of the temporary file.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The program was built with a damaged image.
+    #[error("the demo image in this program is damaged: {0}")]
+    Damaged(String),
+}
+
+/// Returns what is recorded of the demo image.
+///
+/// # Errors
+///
+/// Only if the program was built with a damaged record.
+pub fn record() -> Result<DemoRecord, DemoError> {
+    serde_saphyr::from_str(RECORD)
+        .map_err(|error| DemoError::Damaged(error.to_string()))
+}
+
+/// Unpacks the demo image to a sparse temporary file in `dir` that has no
+/// name, and is gone when the file is closed.
+///
+/// # Errors
+///
+/// The file cannot be written, or the image does not have the recorded size
+/// and checksum.
+pub fn unpack(dir: &Path) -> Result<File, DemoError> {
+    let write = |source| DemoError::Write { dir: dir.to_owned(), source };
+    let damaged = |error: io::Error| DemoError::Damaged(error.to_string());
+    let record = record()?;
+    let file = tempfile::tempfile_in(dir).map_err(write)?;
+    file.set_len(record.size).map_err(write)?;
+
+    let mut stream = zstd::Decoder::new(PACKED)
+        .map_err(damaged)?
+        // One byte more than recorded tells a longer image from a whole one.
+        .take(record.size.saturating_add(1));
+    let mut hash = Sha256::new();
+    let mut offset = 0u64;
+    let mut block = Vec::with_capacity(BLOCK);
+    loop {
+        block.clear();
+        let read = io::Read::by_ref(&mut stream)
+            .take(u64::try_from(BLOCK).unwrap_or(u64::MAX))
+            .read_to_end(&mut block)
+            .map_err(damaged)?;
+        if read == 0 {
+            break;
+        }
+        hash.update(&block);
+        if block.iter().any(|byte| *byte != 0) {
+            file.write_all_at(&block, offset).map_err(write)?;
+        }
+        offset = offset.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+    }
+    if offset != record.size {
+        let size = record.size;
+        let what = format!("it has {offset} bytes instead of {size}");
+        return Err(DemoError::Damaged(what));
+    }
+    let mut hex = String::new();
+    for byte in hash.finalize() {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    if hex != record.sha256 {
+        return Err(DemoError::Damaged(format!(
+            "its SHA-256 is {hex} instead of {}",
+            record.sha256
+        )));
+    }
+    Ok(file)
+}

@@ -1,0 +1,5 @@
+//! Base images: the one that is embedded, and what any image is.
+
+pub mod demo;
+pub mod facts;
+pub mod probe;
