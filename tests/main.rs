@@ -5,3 +5,6 @@
     clippy::as_conversions,
     clippy::arithmetic_side_effects
 )]
+
+mod ext4;
+mod support;
