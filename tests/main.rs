@@ -7,3 +7,5 @@
 )]
 
 mod disk;
+mod ext4;
+mod support;

@@ -90,7 +90,7 @@ pub(super) fn records(block: &[u8], end: usize) -> Option<Vec<Record>> {
             file_type: u8_at(block, at.checked_add(7)?),
         };
         if record.rec_len < HEADER.checked_add(4)?
-            || record.rec_len % 4 != 0
+            || !record.rec_len.is_multiple_of(4)
             || record.rec_len < record.used()
             || (record.inode != 0 && record.name_len == 0)
         {

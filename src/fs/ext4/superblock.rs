@@ -109,7 +109,7 @@ impl Superblock {
             ));
         }
         let bits = block_size.saturating_mul(8);
-        let whole = |n: u32| n > 0 && n <= bits && n % 8 == 0;
+        let whole = |n: u32| n > 0 && n <= bits && n.is_multiple_of(8);
         if !whole(s_blocks_per_group) || !whole(s_inodes_per_group) {
             return corrupt("s_blocks_per_group or s_inodes_per_group");
         }
@@ -216,7 +216,7 @@ impl Superblock {
     pub(super) fn extra_isize(&self) -> u16 {
         let room = self.s_inode_size.saturating_sub(128);
         let want = u16_at(&self.raw, 0x15E);
-        if (28..=room).contains(&want) && want % 4 == 0 {
+        if (28..=room).contains(&want) && want.is_multiple_of(4) {
             want
         } else {
             room.min(32)
