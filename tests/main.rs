@@ -5,3 +5,7 @@
     clippy::as_conversions,
     clippy::arithmetic_side_effects
 )]
+
+mod base;
+mod layers;
+mod support;
