@@ -139,7 +139,8 @@ fn by_debugfs(
             continue;
         };
         // An empty name is an unused entry.
-        if name.is_empty() || name == ".." || (name == "." && directory != "/") {
+        if name.is_empty() || name == ".." || (name == "." && directory != "/")
+        {
             continue;
         }
         let path = match name {
