@@ -6,6 +6,8 @@
     clippy::arithmetic_side_effects
 )]
 
+mod base;
 mod disk;
 mod ext4;
+mod layers;
 mod support;

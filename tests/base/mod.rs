@@ -1,0 +1,4 @@
+mod demo;
+mod made_images;
+mod probe;
+mod wrong_images;
