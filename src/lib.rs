@@ -10,4 +10,5 @@
 
 pub mod disk;
 pub mod fs;
+pub mod inventory;
 pub mod progress;

@@ -5,3 +5,5 @@
     clippy::as_conversions,
     clippy::arithmetic_side_effects
 )]
+
+mod inventory;
