@@ -12,4 +12,5 @@ pub mod base;
 pub mod disk;
 pub mod fs;
 pub mod profile;
+pub mod inventory;
 pub mod progress;

@@ -11,3 +11,4 @@ mod disk;
 mod ext4;
 mod layers;
 mod support;
+mod inventory;

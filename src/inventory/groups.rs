@@ -1,0 +1,540 @@
+//! Hosts, children and vars: the structure of an Ansible YAML inventory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    problem::{Location, Problem, nearest, quoted},
+    ranges::{self, MAX_HOSTS},
+    vars::Definition,
+    yaml::{Kind, Tree},
+};
+
+/// Most groups accepted.
+const MAX_GROUPS: usize = 512;
+
+/// Our groups and those that mean the same.
+pub(super) const OUR_GROUPS: [&str; 11] = [
+    "raspbian",
+    "raspberry_pi_os",
+    "ubuntu",
+    "raspberry_pi",
+    "raspberry_pi_hw",
+    "k3s_master",
+    "k3s_server",
+    "k3s_worker",
+    "k3s_agent",
+    "k8s_master",
+    "k8s_worker",
+];
+
+/// Most variables accepted, those of every host of a range counted.
+const MAX_DEFINITIONS: usize = 200_000;
+
+/// Variables in the order of definition.
+pub(super) type Definitions = Vec<Arc<Definition>>;
+
+/// A group as the file has it.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    /// Its own hosts, in order, with the place of the first mention.
+    pub(super) hosts: Vec<(String, Location)>,
+    /// Its child groups, in order.
+    pub(super) children: Vec<String>,
+    parents: Vec<String>,
+    /// Variables given in the inventory.
+    pub(super) vars: Definitions,
+    /// `ansible_group_priority`.
+    pub(super) priority: i64,
+    /// The longest way from `all`.
+    pub(super) depth: usize,
+}
+
+/// A host as the file has it.
+#[derive(Debug)]
+pub(super) struct Host {
+    /// The name.
+    pub(super) name: String,
+    /// Where it was first mentioned.
+    pub(super) at: Location,
+    /// Variables given in the inventory.
+    pub(super) vars: Definitions,
+}
+
+/// Every group and host.
+#[derive(Debug, Default)]
+pub(super) struct Graph {
+    /// The groups by name; `all` and `ungrouped` are always there.
+    pub(super) groups: BTreeMap<String, Group>,
+    /// The hosts in the order of the file.
+    pub(super) hosts: Vec<Host>,
+    index: BTreeMap<String, usize>,
+    /// Groups already named in a problem.
+    complained: BTreeSet<String>,
+    definitions: usize,
+}
+
+impl Graph {
+    /// Reads the structure out of an inventory's document.
+    pub(super) fn read(root: &Tree, problems: &mut Vec<Problem>) -> Self {
+        let mut graph = Self::default();
+        graph.group("all");
+        graph.group("ungrouped");
+        match &root.kind {
+            Kind::Map(groups) => {
+                for (name, body) in groups {
+                    graph.read_group(name, body, true, problems);
+                }
+            }
+            _ if root.is_null() => problems.push(
+                Problem::at(&root.at, "the inventory is empty")
+                    .hint("`piflash init` writes one to start from"),
+            ),
+            _ => problems.push(not_an_inventory(root)),
+        }
+        graph.reconcile();
+        graph
+    }
+
+    fn group(&mut self, name: &str) -> &mut Group {
+        self.groups
+            .entry(name.to_owned())
+            .or_insert_with(|| Group { priority: 1, ..Group::default() })
+    }
+
+    /// Reads one mention of a group; gives its name if it can be used.
+    fn read_group(
+        &mut self,
+        key: &Tree,
+        body: &Tree,
+        top: bool,
+        problems: &mut Vec<Problem>,
+    ) -> Option<String> {
+        let name = key.text()?.to_owned();
+        if top && name == "plugin" {
+            problems.push(Problem::at(
+                &key.at,
+                "this configures an inventory plugin, it is no inventory",
+            ));
+            return None;
+        }
+        self.check_name(&name, &key.at, problems);
+        if !self.groups.contains_key(&name) && self.groups.len() >= MAX_GROUPS
+        {
+            problems.push(Problem::at(
+                &key.at,
+                format!("more than {MAX_GROUPS} groups"),
+            ));
+            return None;
+        }
+        self.group(&name);
+        let Kind::Map(sections) = &body.kind else {
+            if !body.is_null() {
+                problems.push(
+                    Problem::at(
+                        &body.at,
+                        format!(
+                            "group {} must be a mapping, not {}",
+                            quoted(&name),
+                            body.what()
+                        ),
+                    )
+                    .hint("its keys are hosts, children and vars"),
+                );
+            }
+            return Some(name);
+        };
+        for (section, value) in sections {
+            self.read_section(&name, section, value, problems);
+        }
+        Some(name)
+    }
+
+    fn read_section(
+        &mut self,
+        group: &str,
+        section: &Tree,
+        value: &Tree,
+        problems: &mut Vec<Problem>,
+    ) {
+        let name = section.text().unwrap_or_default();
+        if !matches!(name, "hosts" | "children" | "vars") {
+            let problem = Problem::at(
+                &section.at,
+                format!("unknown key {} in group {}", quoted(name), quoted(group)),
+            );
+            problems.push(
+                match nearest(name, ["hosts", "children", "vars"])
+                    .or((name == "host").then_some("hosts"))
+                    .or((name == "var").then_some("vars"))
+                {
+                    Some(near) => {
+                        problem.hint(format!("did you mean {}?", quoted(near)))
+                    }
+                    None => problem.hint(
+                        "only hosts, children and vars can stand here",
+                    ),
+                },
+            );
+            return;
+        }
+        // Ansible takes a lone name for a mapping with that key.
+        let lone;
+        let pairs = match &value.kind {
+            Kind::Map(pairs) => pairs,
+            _ if value.is_null() => return,
+            Kind::Scalar { .. } if name != "vars" => {
+                lone = vec![(value.clone(), Tree::plain("", &value.at))];
+                &lone
+            }
+            _ => {
+                problems.push(
+                    Problem::at(
+                        &value.at,
+                        format!(
+                            "`{name}` of group {} must be a mapping, not {}",
+                            quoted(group),
+                            value.what()
+                        ),
+                    )
+                    .hint(match name {
+                        "vars" => "write `name: value`",
+                        _ => "write `name:` instead of `- name`",
+                    }),
+                );
+                return;
+            }
+        };
+        match name {
+            "hosts" => {
+                for (key, vars) in pairs {
+                    self.read_hosts(group, key, vars, problems);
+                }
+            }
+            "children" => {
+                for (key, body) in pairs {
+                    if let Some(child) =
+                        self.read_group(key, body, false, problems)
+                    {
+                        self.add_child(group, &child, &key.at, problems);
+                    }
+                }
+            }
+            _ => self.read_group_vars(group, pairs, problems),
+        }
+    }
+
+    fn read_group_vars(
+        &mut self,
+        group: &str,
+        pairs: &[(Tree, Tree)],
+        problems: &mut Vec<Problem>,
+    ) {
+        for (key, value) in pairs {
+            if key.text() == Some("ansible_group_priority") {
+                match value.text().and_then(|text| text.parse().ok()) {
+                    Some(priority) => self.group(group).priority = priority,
+                    None => problems.push(Problem::at(
+                        &value.at,
+                        "ansible_group_priority must be a whole number",
+                    )),
+                }
+            } else {
+                self.group(group)
+                    .vars
+                    .extend(Definition::new(key, value).map(Arc::new));
+            }
+        }
+    }
+
+    fn read_hosts(
+        &mut self,
+        group: &str,
+        key: &Tree,
+        vars: &Tree,
+        problems: &mut Vec<Problem>,
+    ) {
+        let Some(pattern) = key.text() else { return };
+        let empty = Vec::new();
+        let pairs = match &vars.kind {
+            Kind::Map(pairs) => pairs,
+            _ => {
+                if !vars.is_null() {
+                    problems.push(
+                        Problem::at(
+                            &vars.at,
+                            format!(
+                                "node {} must be a mapping of variables, \
+                                 not {}",
+                                quoted(pattern),
+                                vars.what()
+                            ),
+                        )
+                        .hint("write `node1: {ansible_host: 192.168.71.21}`"),
+                    );
+                }
+                &empty
+            }
+        };
+        let (names, port) = match ranges::expand(pattern) {
+            Ok(expanded) => expanded,
+            Err(message) => {
+                problems.push(Problem::at(
+                    &key.at,
+                    format!("{}: {message}", quoted(pattern)),
+                ));
+                return;
+            }
+        };
+        let port = port.map(|port| {
+            Definition::new(
+                &Tree::plain("ansible_port", &key.at),
+                &Tree::plain(&port.to_string(), &key.at),
+            )
+        });
+        let definitions: Definitions = pairs
+            .iter()
+            .filter_map(|(key, value)| Definition::new(key, value))
+            .chain(port.flatten())
+            .map(Arc::new)
+            .collect();
+        for name in names {
+            let known = self.index.get(&name).copied();
+            if known.is_none() && self.hosts.len() >= MAX_HOSTS {
+                problems.push(Problem::at(
+                    &key.at,
+                    format!("more than {MAX_HOSTS} nodes"),
+                ));
+                return;
+            }
+            let own = self.group(group);
+            if !own.hosts.iter().any(|(host, _)| *host == name) {
+                own.hosts.push((name.clone(), key.at.clone()));
+            }
+            let index = known.unwrap_or_else(|| {
+                self.index.insert(name.clone(), self.hosts.len());
+                self.hosts.push(Host {
+                    name: name.clone(),
+                    at: key.at.clone(),
+                    vars: Vec::new(),
+                });
+                self.hosts.len().saturating_sub(1)
+            });
+            self.definitions =
+                self.definitions.saturating_add(definitions.len());
+            if self.definitions > MAX_DEFINITIONS {
+                problems.push(Problem::at(
+                    &key.at,
+                    format!("more than {MAX_DEFINITIONS} variables"),
+                ));
+                return;
+            }
+            if let Some(host) = self.hosts.get_mut(index) {
+                host.vars.extend(definitions.iter().cloned());
+            }
+        }
+    }
+
+    fn add_child(
+        &mut self,
+        parent: &str,
+        child: &str,
+        at: &Location,
+        problems: &mut Vec<Problem>,
+    ) {
+        if parent == child || self.ancestors(parent).contains(child) {
+            problems.push(Problem::at(
+                at,
+                format!(
+                    "group {} is its own ancestor: {} is below it already",
+                    quoted(child),
+                    quoted(parent)
+                ),
+            ));
+            return;
+        }
+        let children = &mut self.group(parent).children;
+        if !children.iter().any(|c| c == child) {
+            children.push(child.to_owned());
+            self.group(child).parents.push(parent.to_owned());
+        }
+    }
+
+    fn check_name(
+        &mut self,
+        name: &str,
+        at: &Location,
+        problems: &mut Vec<Problem>,
+    ) {
+        let Some(near) = near_group(name) else { return };
+        if self.complained.insert(name.to_owned()) {
+            problems.push(
+                Problem::at(at, format!("unknown group {}", quoted(name)))
+                    .hint(format!("did you mean {}?", quoted(near))),
+            );
+        }
+    }
+
+    /// Puts every group under `all` and hosts without one in `ungrouped`,
+    /// then counts depths, as Ansible does after reading its sources.
+    fn reconcile(&mut self) {
+        let orphans: Vec<String> = self
+            .groups
+            .iter()
+            .filter(|(name, group)| {
+                group.parents.is_empty() && *name != "all"
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in orphans {
+            self.group(&name).parents.push("all".to_owned());
+            self.group("all").children.push(name);
+        }
+        let grouped: BTreeSet<String> = self
+            .groups
+            .iter()
+            .filter(|(name, _)| !matches!(&***name, "all" | "ungrouped"))
+            .flat_map(|(_, group)| group.hosts.iter().map(|(h, _)| h.clone()))
+            .collect();
+        let alone: Vec<(String, Location)> = self
+            .hosts
+            .iter()
+            .filter(|host| !grouped.contains(&host.name))
+            .map(|host| (host.name.clone(), host.at.clone()))
+            .collect();
+        self.group("ungrouped").hosts = alone;
+        // The longest way: at most one round per group, as there is no cycle.
+        for _ in 0..self.groups.len() {
+            let mut changed = false;
+            let edges: Vec<(String, usize)> = self
+                .groups
+                .values()
+                .flat_map(|g| {
+                    let depth = g.depth.saturating_add(1);
+                    g.children.iter().map(move |c| (c.clone(), depth))
+                })
+                .collect();
+            for (child, depth) in edges {
+                let group = self.group(&child);
+                if group.depth < depth {
+                    group.depth = depth;
+                    changed = true;
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+    }
+
+    /// Lists the groups above a group, itself not included.
+    fn ancestors(&self, name: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![name.to_owned()];
+        while let Some(name) = open.pop() {
+            for parent in
+                self.groups.get(&name).map_or(&[][..], |g| &g.parents)
+            {
+                if found.insert(parent.clone()) {
+                    open.push(parent.clone());
+                }
+            }
+        }
+        found
+    }
+
+    /// Lists the groups a host is in, `all` left out, in the order in which
+    /// their variables count: depth, priority, name.
+    pub(super) fn groups_of(&self, host: &str) -> Vec<&str> {
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        for (name, group) in &self.groups {
+            if group.hosts.iter().any(|(h, _)| h == host) {
+                names.extend(self.ancestors(name));
+                names.insert(name.clone());
+            }
+        }
+        let mut groups: Vec<(&str, &Group)> = self
+            .groups
+            .iter()
+            .filter(|(name, _)| *name != "all" && names.contains(*name))
+            .map(|(name, group)| (&**name, group))
+            .collect();
+        groups.sort_by_key(|(name, g)| (g.depth, g.priority, *name));
+        groups.into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Lists the hosts of a group and of the groups below it, each with the
+    /// place that put it there, in Ansible's order.
+    pub(super) fn members(&self, name: &str) -> Vec<(&str, &Location)> {
+        let mut order = vec![name];
+        let mut next = 0;
+        while let Some(group) = order.get(next).and_then(|n| self.groups.get(*n))
+        {
+            for child in &group.children {
+                if !order.contains(&&**child) {
+                    order.push(child);
+                }
+            }
+            next = next.saturating_add(1);
+        }
+        let mut seen = BTreeSet::new();
+        order
+            .into_iter()
+            .filter_map(|name| self.groups.get(name))
+            .flat_map(|group| &group.hosts)
+            .filter(|(host, _)| seen.insert(&**host))
+            .map(|(host, at)| (&**host, at))
+            .collect()
+    }
+}
+
+/// Finds the group of ours that a foreign name is likely meant to be.
+pub(super) fn near_group(name: &str) -> Option<&'static str> {
+    if OUR_GROUPS.contains(&name) {
+        return None;
+    }
+    match name {
+        "k8s_server" | "k8s_servers" | "k8s_control_plane" => {
+            return Some("k8s_master");
+        }
+        "k8s_agent" | "k8s_agents" => return Some("k8s_worker"),
+        _ => {}
+    }
+    // `raspberry_pi_4` or `ubuntu24` is a group of the user's own.
+    let refined = OUR_GROUPS.iter().any(|ours| {
+        name.strip_prefix(ours).is_some_and(|rest| {
+            rest.starts_with(|c: char| c == '_' || c.is_ascii_digit())
+        })
+    });
+    if refined { None } else { nearest(name, OUR_GROUPS) }
+}
+
+/// Says what a file is that has no mapping at its top.
+fn not_an_inventory(root: &Tree) -> Problem {
+    let problem = Problem::at(
+        &root.at,
+        format!("an inventory is a mapping of groups, not {}", root.what()),
+    );
+    match &root.kind {
+        // `[all]` alone is also a YAML list.
+        Kind::Seq(_) => problem.hint(INI_HINT),
+        Kind::Scalar { text, .. } if text.starts_with('[') => {
+            problem.hint(INI_HINT)
+        }
+        Kind::Scalar { text, .. } if text.starts_with("$ANSIBLE_VAULT") => {
+            Problem::at(&root.at, "the file is encrypted by ansible-vault")
+                .hint(VAULT_HINT)
+        }
+        _ => problem.hint("begin with `all:` and `hosts:` below it"),
+    }
+}
+
+/// What to do about an inventory in Ansible's other format.
+pub(super) const INI_HINT: &str = "an INI inventory is converted by \
+     `ansible-inventory -i FILE --list --yaml`";
+
+/// What to do about encrypted values.
+pub(super) const VAULT_HINT: &str = "ansible-vault is not supported: use \
+     `ansible-vault decrypt` on a copy, or psk_env for a Wi-Fi key";
