@@ -114,6 +114,15 @@ pub enum FsKind {
     Ext4,
 }
 
+impl fmt::Display for FsKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fat => "FAT",
+            Self::Ext4 => "ext4",
+        })
+    }
+}
+
 /// The operating system, mostly from os-release(5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OsFacts {
@@ -214,6 +223,20 @@ pub enum NetworkStack {
     Unknown,
 }
 
+impl fmt::Display for NetworkStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Networkmanager => "networkmanager",
+            Self::Dhcpcd => "dhcpcd",
+            Self::NetplanNetworkd => "netplan-networkd",
+            Self::NetplanNetworkmanager => "netplan-networkmanager",
+            Self::Networkd => "networkd",
+            Self::Ifupdown => "ifupdown",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
 /// What cloud-init will do on the first boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CloudInitFacts {
@@ -285,6 +308,10 @@ pub enum FirstBoot {
 /// The SSH server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SshFacts {
+    /// Whether its unit is in the image.
+    pub installed: bool,
+    /// Whether `/etc/ssh/sshd_config.d` is there.
+    pub drop_ins: bool,
     /// Whether it starts at boot.
     pub enabled: bool,
     /// `regenerate_ssh_host_keys.service`, which deletes host keys.

@@ -2,4 +2,5 @@
 
 pub mod demo;
 pub mod facts;
+pub mod image;
 pub mod probe;

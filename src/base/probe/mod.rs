@@ -180,7 +180,7 @@ fn facts(
         init_format: init_format(os.flavour, cloud_init.state),
         user_mechanism: user_mechanism(packages, units, cloud_init.state)?,
         first_boot: boot::first_boot(root, units, &boot_facts, &cloud_init)?,
-        ssh: system::ssh(units)?,
+        ssh: system::ssh(root, units)?,
         swap: system::swap(root, packages, units)?,
         machine_id: system::machine_id(root)?,
         systemd: system::systemd(root, packages)?,

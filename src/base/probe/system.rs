@@ -80,14 +80,20 @@ fn shadow_field<'t>(texts: &'t Texts, name: &str) -> Option<&'t str> {
 }
 
 /// Returns the SSH server's state.
-pub(super) fn ssh(units: &Units<'_>) -> Result<SshFacts, ProbeError> {
+pub(super) fn ssh(
+    root: &Tree<'_>,
+    units: &Units<'_>,
+) -> Result<SshFacts, ProbeError> {
+    let mut installed = false;
     let mut enabled = false;
     for unit in ["ssh.service", "ssh.socket", "sshd.service"] {
+        installed |= units.state(unit)?.present;
         enabled |= units.enabled(unit)?;
     }
+    let drop_ins = root.exists("/etc/ssh/sshd_config.d")?;
     let regenerates_host_keys =
         units.state("regenerate_ssh_host_keys.service")?;
-    Ok(SshFacts { enabled, regenerates_host_keys })
+    Ok(SshFacts { installed, enabled, drop_ins, regenerates_host_keys })
 }
 
 /// Returns who sets up swap.
@@ -146,10 +152,10 @@ pub(super) fn systemd(
     root: &Tree<'_>,
     packages: &Packages,
 ) -> Result<Option<u32>, ProbeError> {
-    if let Some(package) = packages.get("systemd") {
-        if let Some(version) = leading_number(&package.version) {
-            return Ok(Some(version));
-        }
+    if let Some(package) = packages.get("systemd")
+        && let Some(version) = leading_number(&package.version)
+    {
+        return Ok(Some(version));
     }
     // Debian keeps the library in its architecture's directory since 252.
     let mut dirs =

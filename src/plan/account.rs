@@ -1,0 +1,409 @@
+//! The account, added to the image's own user database as `adduser` would:
+//! passwd(5), shadow(5), group(5), gshadow(5), subuid(5).
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+/// Groups that give the first user of Raspberry Pi OS and Ubuntu its rights;
+/// those that the image has are used.
+const GROUPS: &[&str] = &[
+    "adm", "dialout", "cdrom", "audio", "users", "sudo", "video", "games",
+    "plugdev", "input", "gpio", "spi", "i2c", "netdev", "render", "lpadmin",
+];
+
+const SUBORDINATE_IDS: u32 = 65_536;
+
+/// The user database of an image, as text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Database<'t> {
+    /// `/etc/passwd`.
+    pub passwd: &'t str,
+    /// `/etc/shadow`.
+    pub shadow: &'t str,
+    /// `/etc/group`.
+    pub group: &'t str,
+    /// `/etc/gshadow`, empty where there is none.
+    pub gshadow: &'t str,
+    /// `/etc/subuid`, empty where there is none.
+    pub subuid: &'t str,
+    /// `/etc/subgid`, empty where there is none.
+    pub subgid: &'t str,
+}
+
+/// The database with the account in it, and what became of the account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Account {
+    passwd: String,
+    shadow: String,
+    group: String,
+    gshadow: String,
+    subuid: String,
+    subgid: String,
+    uid: u32,
+    gid: u32,
+    shadow_gid: u32,
+    home: String,
+    sudoers_name: String,
+}
+
+/// Why the account cannot be made.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccountError {
+    /// useradd(8) would refuse the name.
+    #[error(
+        "`{0}` is not an account name: lower-case letters, digits, `_` and \
+         `-`, at most 32, beginning with a letter or `_`"
+    )]
+    Name(String),
+    /// The name belongs to a daemon.
+    #[error(
+        "`{name}` is a system account of this image (uid {uid}); choose \
+         another `ansible_user`"
+    )]
+    System {
+        /// The account.
+        name: String,
+        /// Its number.
+        uid: u32,
+    },
+    /// No number is left.
+    #[error("no free uid between 1000 and 59999")]
+    NoFreeUid,
+    /// A line of the image's own file makes no sense.
+    #[error("the image's /etc/{file} has a bad line for `{name}`")]
+    BadLine {
+        /// As `passwd`.
+        file: &'static str,
+        /// The account of the line.
+        name: String,
+    },
+}
+
+/// Adds account `name` to `database`, or unlocks it there for login by key.
+/// `day` is today, in days since the epoch. Other accounts of people keep
+/// everything but their password: stock images have well-known ones.
+pub(super) fn add(
+    database: Database<'_>,
+    name: &str,
+    password_hash: Option<&str>,
+    day: i64,
+) -> Result<Account, AccountError> {
+    check_name(name)?;
+    let mut passwd = Table::parse(database.passwd);
+    let mut group = Table::parse(database.group);
+    let mut shadow = Table::parse(database.shadow);
+    let mut gshadow = Table::parse(database.gshadow);
+
+    let user = match passwd.find(name) {
+        Some(row) => User::of(row, name)?,
+        None => User::new(name, &passwd, &group)?,
+    };
+    if user.uid > 0 && user.uid < 1000 {
+        let (name, uid) = (name.to_owned(), user.uid);
+        return Err(AccountError::System { name, uid });
+    }
+
+    if passwd.find(name).is_none() {
+        passwd.push(&[
+            name,
+            "x",
+            &user.uid.to_string(),
+            &user.gid.to_string(),
+            ",,,",
+            &user.home,
+            "/bin/bash",
+        ]);
+        if group.find_by(2, &user.gid.to_string()).is_none() {
+            group.push(&[name, "x", &user.gid.to_string(), ""]);
+            if !gshadow.is_empty() {
+                gshadow.push(&[name, "!", "", ""]);
+            }
+        }
+    } else {
+        passwd.set(name, 1, "x");
+        if user.shell.ends_with("/nologin") || user.shell.ends_with("/false") {
+            passwd.set(name, 6, "/bin/bash");
+        }
+    }
+
+    if user.uid != 0 {
+        for wanted in GROUPS {
+            group.add_member(wanted, name);
+            gshadow.add_member(wanted, name);
+        }
+    }
+
+    // `*` is no password at all; `!` would also mean "locked", which sshd
+    // refuses for keys too where PAM is off.
+    let day = day.max(1).to_string();
+    if shadow.find(name).is_none() {
+        shadow.push(&[name, "*", &day, "0", "99999", "7", "", "", ""]);
+    }
+    shadow.set(name, 1, password_hash.unwrap_or("*"));
+    // 0 would ask for a new password at login, which no key login survives.
+    shadow.set(name, 2, &day);
+    shadow.set(name, 7, "");
+    for other in people(&passwd).filter(|other| other != name) {
+        let password = shadow.find(&other).and_then(|row| row.get(1).cloned());
+        if let Some(password) = password
+            && !password.starts_with(['!', '*'])
+        {
+            shadow.set(&other, 1, &format!("!{password}"));
+        }
+    }
+
+    let shadow_gid = group
+        .find("shadow")
+        .and_then(|row| row.get(2)?.parse().ok())
+        .unwrap_or(0);
+    Ok(Account {
+        passwd: passwd.text(),
+        shadow: shadow.text(),
+        group: group.text(),
+        gshadow: gshadow.text(),
+        subuid: subordinate(database.subuid, name),
+        subgid: subordinate(database.subgid, name),
+        uid: user.uid,
+        gid: user.gid,
+        shadow_gid,
+        home: user.home,
+        sudoers_name: name.to_owned(),
+    })
+}
+
+fn check_name(name: &str) -> Result<(), AccountError> {
+    let first = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let rest = name.chars().all(|c| {
+        c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c)
+    });
+    if first && rest && name.len() <= 32 {
+        Ok(())
+    } else {
+        Err(AccountError::Name(name.to_owned()))
+    }
+}
+
+struct User {
+    uid: u32,
+    gid: u32,
+    home: String,
+    shell: String,
+}
+
+impl User {
+    fn of(row: &[String], name: &str) -> Result<Self, AccountError> {
+        let parse = || {
+            let [_, _, uid, gid, _, home, shell] = row else { return None };
+            Some(Self {
+                uid: uid.parse().ok()?,
+                gid: gid.parse().ok()?,
+                home: home.clone(),
+                shell: shell.clone(),
+            })
+        };
+        parse().ok_or_else(|| AccountError::BadLine {
+            file: "passwd",
+            name: name.to_owned(),
+        })
+    }
+
+    /// A new one, with a number that is free as user and as group.
+    fn new(
+        name: &str,
+        passwd: &Table,
+        group: &Table,
+    ) -> Result<Self, AccountError> {
+        let taken: BTreeSet<&str> =
+            passwd.column(2).chain(group.column(2)).collect();
+        let free = (1000..60_000_u32)
+            .find(|uid| !taken.contains(uid.to_string().as_str()))
+            .ok_or(AccountError::NoFreeUid)?;
+        // A group of that name may be there already.
+        let gid = group
+            .find(name)
+            .and_then(|row| row.get(2)?.parse().ok())
+            .unwrap_or(free);
+        Ok(Self {
+            uid: free,
+            gid,
+            home: format!("/home/{name}"),
+            shell: "/bin/bash".to_owned(),
+        })
+    }
+}
+
+fn people(passwd: &Table) -> impl Iterator<Item = String> {
+    passwd.rows.iter().filter_map(|row| {
+        let uid: u32 = row.get(2)?.parse().ok()?;
+        (1000..60_000).contains(&uid).then(|| row.first().cloned())?
+    })
+}
+
+/// Adds a range of 65,536 ids behind the last one given out, as useradd(8)
+/// does; a file that is not there stays away.
+fn subordinate(text: &str, name: &str) -> String {
+    let mut table = Table::parse(text);
+    if table.is_empty() || table.find(name).is_some() {
+        return text.to_owned();
+    }
+    let next = table
+        .rows
+        .iter()
+        .filter_map(|row| {
+            let start: u32 = row.get(1)?.parse().ok()?;
+            start.checked_add(row.get(2)?.parse().ok()?)
+        })
+        .max()
+        .unwrap_or(100_000);
+    table.push(&[name, &next.to_string(), &SUBORDINATE_IDS.to_string()]);
+    table.text()
+}
+
+/// Rows of fields between colons. Lines of another form pass through.
+#[derive(Clone, Debug)]
+struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    fn parse(text: &str) -> Self {
+        let row =
+            |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
+        Self { rows: text.lines().map(row).collect() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    fn find(&self, name: &str) -> Option<&Vec<String>> {
+        self.find_by(0, name)
+    }
+
+    fn find_by(&self, field: usize, value: &str) -> Option<&Vec<String>> {
+        self.rows.iter().find(|row| row.get(field).is_some_and(|v| v == value))
+    }
+
+    fn column(&self, field: usize) -> impl Iterator<Item = &str> {
+        self.rows.iter().filter_map(move |row| row.get(field).map(|v| &**v))
+    }
+
+    fn push(&mut self, fields: &[&str]) {
+        self.rows.push(fields.iter().map(|&v| v.to_owned()).collect());
+    }
+
+    fn set(&mut self, name: &str, field: usize, value: &str) {
+        for row in &mut self.rows {
+            if row.first().is_some_and(|first| first == name)
+                && let Some(slot) = row.get_mut(field)
+            {
+                value.clone_into(slot);
+            }
+        }
+    }
+
+    /// Adds `member` to the last field of group `name`, once.
+    fn add_member(&mut self, name: &str, member: &str) {
+        let Some(members) = self
+            .rows
+            .iter_mut()
+            .find(|row| row.first().is_some_and(|first| first == name))
+            .and_then(|row| row.get_mut(3))
+        else {
+            return;
+        };
+        if members.split(',').any(|m| m == member) {
+            return;
+        }
+        if !members.is_empty() {
+            members.push(',');
+        }
+        members.push_str(member);
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for row in &self.rows {
+            text.push_str(&row.join(":"));
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STOCK: Database<'_> = Database {
+        passwd: "root:x:0:0:root:/root:/bin/bash\n\
+                 daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n\
+                 pi:x:1000:1000:,,,:/home/pi:/usr/sbin/nologin\n",
+        shadow: "root:*:20000:0:99999:7:::\n\
+                 pi:$6$known:0:0:99999:7::19000:\n",
+        group: "root:x:0:\nadm:x:4:\nsudo:x:27:syslog\nshadow:x:42:\n\
+                pi:x:1000:\n",
+        gshadow: "root:*::\nadm:*::\nsudo:*::syslog\nshadow:*::\npi:!::\n",
+        subuid: "pi:100000:65536\n",
+        subgid: "",
+    };
+
+    #[test]
+    fn the_stock_account_is_unlocked_for_keys() {
+        let account = add(STOCK, "pi", None, 20_700).unwrap();
+        assert!(
+            account.passwd.contains("pi:x:1000:1000:,,,:/home/pi:/bin/bash\n")
+        );
+        assert!(account.shadow.contains("pi:*:20700:0:99999:7:::\n"));
+        assert!(account.group.contains("sudo:x:27:syslog,pi\n"));
+        assert!(account.gshadow.contains("adm:*::pi\n"));
+        assert_eq!(account.subuid, STOCK.subuid);
+        assert_eq!(account.subgid, "");
+        assert_eq!((account.uid, account.gid), (1000, 1000));
+        assert_eq!(account.shadow_gid, 42);
+    }
+
+    #[test]
+    fn a_new_account_locks_the_password_of_the_stock_one() {
+        let account = add(STOCK, "ada", Some("$y$hash"), 20_700).unwrap();
+        assert!(
+            account
+                .passwd
+                .ends_with("ada:x:1001:1001:,,,:/home/ada:/bin/bash\n")
+        );
+        assert!(account.shadow.contains("pi:!$6$known:"));
+        assert!(account.shadow.contains("ada:$y$hash:20700:0:99999:7:::\n"));
+        assert!(account.group.ends_with("ada:x:1001:\n"));
+        assert!(account.gshadow.ends_with("ada:!::\n"));
+        assert_eq!(account.subuid, "pi:100000:65536\nada:165536:65536\n");
+    }
+
+    #[test]
+    fn adding_twice_changes_nothing_more() {
+        let once = add(STOCK, "ada", None, 20_700).unwrap();
+        let again = Database {
+            passwd: &once.passwd,
+            shadow: &once.shadow,
+            group: &once.group,
+            gshadow: &once.gshadow,
+            subuid: &once.subuid,
+            subgid: &once.subgid,
+        };
+        assert_eq!(add(again, "ada", None, 20_700).unwrap(), once);
+    }
+
+    #[test]
+    fn root_needs_no_groups() {
+        let account = add(STOCK, "root", None, 20_700).unwrap();
+        assert_eq!((account.uid, account.home.as_str()), (0, "/root"));
+        assert_eq!(account.group, STOCK.group);
+    }
+
+    #[test]
+    fn names_that_would_break_the_files_are_refused() {
+        for name in ["", "a:b", "a\nb", "Ada", "1a", "-a", "daemon"] {
+            assert!(add(STOCK, name, None, 1).is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What templates see: `node`, `facts`, `account`, `hosts_file` and
+//! `node_json`.
+
+use minijinja::{
+    context,
+    value::{Serde, Value},
+};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{
+    PlanError,
+    account::{self, Database},
+    hosts,
+};
+use crate::{
+    base::facts::{Facts, Flavour},
+    inventory::{Hidden, Node},
+};
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// Variables that are read and checked, but that nothing acts on yet. A plan
+/// says so, because silence would be taken for consent.
+const LATER: &[&str] = &[
+    "wifi",
+    "locale",
+    "packages",
+    "upgrade",
+    "rpi_update",
+    "files",
+    "config_txt",
+    "proxy_url",
+    "no_proxy",
+    "docker_registry_mirror_url",
+    "k3s_registries",
+    "k3s_version",
+    "k3s_config",
+    "k3s_url",
+    "k3s_airgap",
+    "k3s_download_url",
+    "k8s_version",
+    "kubernetes_cni_version",
+    "containerd_version",
+    "docker_version",
+    "docker_apt_repository",
+    "container_runtime",
+    "pod_network_cidr",
+    "cni",
+    "control_plane_endpoint",
+    "node_labels",
+    "node_taints",
+    "hooks_dir",
+];
+
+pub(super) fn build(
+    node: &Node,
+    facts: &Facts,
+    time: i64,
+) -> Result<Value, PlanError> {
+    let texts = &facts.texts;
+    let optional = |text: &Option<String>| text.clone().unwrap_or_default();
+    let need = |text: &Option<String>, path: &'static str| {
+        text.clone().ok_or(PlanError::NoFile(path))
+    };
+    let passwd = need(&texts.passwd, "/etc/passwd")?;
+    let shadow = need(&texts.shadow, "/etc/shadow")?;
+    let group = need(&texts.group, "/etc/group")?;
+    let database = Database {
+        passwd: &passwd,
+        shadow: &shadow,
+        group: &group,
+        gshadow: &optional(&texts.gshadow),
+        subuid: &optional(&texts.subuid),
+        subgid: &optional(&texts.subgid),
+    };
+    let name = account_name(node, facts);
+    let account = account::add(
+        database,
+        &name,
+        node.password_hash.as_ref().map(Hidden::reveal),
+        time.div_euclid(SECONDS_PER_DAY),
+    )?;
+    let node_json = json!({
+        "version": 1,
+        "name": node.name,
+        "address": node.address.map(|address| address.to_string()),
+        "account": name,
+        "role": node.role.map(|role| role.to_string()),
+        "groups": node.groups,
+    });
+    Ok(context! {
+        node => node_value(node, &name),
+        facts => Value::from(Serde(facts)),
+        account => Value::from(Serde(&account)),
+        hosts_file =>
+            hosts::with_own_name(&optional(&texts.hosts), &node.name),
+        node_json => format!("{node_json:#}"),
+    })
+}
+
+fn node_value(node: &Node, account: &str) -> Value {
+    let network = node.static_network.as_ref().map(|network| {
+        let (dns6, dns4): (Vec<_>, Vec<_>) =
+            network.dns.iter().partition(|server| server.is_ipv6());
+        let texts = |servers: Vec<&std::net::IpAddr>| {
+            servers.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        context! {
+            address => network.address.to_string(),
+            prefix => network.prefix,
+            gateway => network.gateway.to_string(),
+            family => if network.address.is_ipv6() { 6 } else { 4 },
+            dns => texts(network.dns.iter().collect()),
+            dns4 => texts(dns4),
+            dns6 => texts(dns6),
+        }
+    });
+    let keys: Vec<String> = node
+        .ssh_authorized_keys
+        .keys
+        .iter()
+        .map(|key| key.text.clone())
+        .collect();
+    context! {
+        name => &node.name,
+        interface => &node.interface,
+        account => account,
+        password_hash => node.password_hash.is_some(),
+        raspberry_pi => node.raspberry_pi,
+        timezone => &node.timezone,
+        ntp => &node.ntp,
+        static_network => network,
+        connection_uuid => uuid(&node.name, &node.interface),
+        ssh_authorized_keys => keys,
+    }
+}
+
+/// Returns the account to make: the inventory's, or the one that people
+/// expect on this system.
+fn account_name(node: &Node, facts: &Facts) -> String {
+    let stock = || facts.accounts.first().map(|account| account.name.clone());
+    node.account.clone().or_else(stock).unwrap_or_else(|| {
+        match facts.os.flavour {
+            Flavour::RaspberryPiOs => "pi",
+            Flavour::Ubuntu => "ubuntu",
+            Flavour::Debian | Flavour::Other => "debian",
+        }
+        .to_owned()
+    })
+}
+
+/// Returns a UUID that is always the same for a node's interface (version 8
+/// of RFC 9562: made by our own rule).
+fn uuid(node: &str, interface: &str) -> String {
+    let hash = Sha256::digest(format!("piflash connection {node} {interface}"));
+    let hex: String =
+        hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let digits = |range| hex.get(range).unwrap_or_default();
+    format!(
+        "{}-{}-8{}-8{}-{}",
+        digits(0..8),
+        digits(8..12),
+        digits(13..16),
+        digits(17..20),
+        digits(20..32)
+    )
+}
+
+/// Returns what the owner should know about this node's image.
+pub(super) fn notes(node: &Node, facts: &Facts) -> Vec<String> {
+    let mut notes = Vec::new();
+    if node.static_network.is_none() {
+        notes.push(
+            "no `gateway` in the inventory: the address comes from DHCP"
+                .to_owned(),
+        );
+    }
+    if node.ssh_authorized_keys.keys.is_empty() && node.password_hash.is_none()
+    {
+        notes.push(format!(
+            "no SSH key and no `password_hash`: nobody can log in as {}",
+            account_name(node, facts)
+        ));
+    }
+    if let Some(directory) = &node.boot_directory
+        && *directory != facts.boot.mount
+    {
+        notes.push(format!(
+            "`boot_directory` is {directory}, but this image mounts its boot \
+             partition at {}: the image counts",
+            facts.boot.mount
+        ));
+    }
+    if !facts.root_is_last {
+        notes.push(
+            "the root partition is not the last one: it cannot grow to the \
+             card's size"
+                .to_owned(),
+        );
+    }
+    if let Some(role) = node.role {
+        notes.push(format!(
+            "role `{role}`: recorded in the image; joining the cluster is not \
+             part of this version"
+        ));
+    }
+    let later: Vec<&str> = LATER
+        .iter()
+        .copied()
+        .filter(|name| node.vars.contains_key(*name))
+        .collect();
+    if !later.is_empty() {
+        notes.push(format!(
+            "read, but without effect in this version: {}",
+            later.join(", ")
+        ));
+    }
+    notes
+}

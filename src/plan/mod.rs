@@ -1,0 +1,66 @@
+//! What is to be changed in an image to make it one node's. Pure: no files,
+//! network, clock or randomness, so the same inputs always give the same
+//! plan.
+
+mod account;
+mod context;
+mod hosts;
+mod show;
+
+pub use crate::profile::{Access, Action, Edit, Part};
+use crate::{
+    base::facts::Facts,
+    inventory::Node,
+    profile::{ProfileError, Profiles},
+};
+pub use account::{AccountError, Database};
+
+/// Everything to be done for one node, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The node's name.
+    pub node: String,
+    /// The profile's name, as `raspberry-pi-os`.
+    pub profile: String,
+    /// The profile's title.
+    pub profile_title: String,
+    /// The edits, in the order in which they are to be applied.
+    pub edits: Vec<Edit>,
+    /// What the owner should know.
+    pub notes: Vec<String>,
+}
+
+/// Why there is no plan for a node and an image.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A profile is wrong, or none is for this image.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The account cannot be made in this image.
+    #[error("account")]
+    Account(#[from] AccountError),
+    /// The image lacks a file without which it cannot be a node.
+    #[error("the image has no {0}")]
+    NoFile(&'static str),
+}
+
+impl Plan {
+    /// Plans `node` on an image with `facts`, at `time` (seconds since the
+    /// epoch).
+    pub fn new(
+        node: &Node,
+        facts: &Facts,
+        profiles: &Profiles,
+        time: i64,
+    ) -> Result<Self, PlanError> {
+        let context = context::build(node, facts, time)?;
+        let profile = profiles.choose(&context)?;
+        Ok(Self {
+            node: node.name.clone(),
+            profile: profile.name().to_owned(),
+            profile_title: profile.title().to_owned(),
+            edits: profile.edits(&context)?,
+            notes: context::notes(node, facts),
+        })
+    }
+}
