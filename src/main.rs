@@ -1,3 +1,7 @@
 //! The `piflash` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    piflash::commands::main()
+}

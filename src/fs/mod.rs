@@ -4,11 +4,14 @@
 //! it over any [`WriteAt`](crate::disk::WriteAt); `apply` is the only bridge
 //! from a plan to bytes.
 
+pub mod apply;
 pub mod cmdline;
 pub mod config_txt;
 mod error;
 pub mod ext4;
+pub mod ext4_view;
 mod fat;
+pub mod readback;
 
 use crate::disk::ReadAt;
 pub use error::{FsError, FsErrorKind};

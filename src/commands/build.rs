@@ -1,0 +1,236 @@
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::Args;
+
+use super::{
+    cli::ImageArgs,
+    error::{CommandError, Kind, Result},
+    image::{Job, Workshop},
+};
+use crate::{
+    base::image::ImageSource,
+    disk::{Overlay, Partition, Window},
+    fs::{
+        Fat, FsError,
+        apply::{ApplyError, Card, Expectations, apply},
+        ext4::{EditOptions, Ext4},
+        ext4_view::Ext4View,
+        readback::read_back,
+    },
+    plan::Part,
+    progress::Progress,
+    sink::{self, Written},
+    ui::{self, Report, Ui},
+};
+
+/// Build the images of nodes
+#[derive(Args, Debug)]
+pub(super) struct BuildArgs {
+    /// The nodes, by their names in the inventory
+    #[arg(value_name = "NODE", required_unless_present = "all")]
+    nodes: Vec<String>,
+
+    /// Every node of the inventory
+    #[arg(long, conflicts_with = "nodes")]
+    all: bool,
+
+    #[command(flatten)]
+    image: ImageArgs,
+
+    /// Where images are written, in its `images/`
+    #[arg(long, value_name = "DIR", default_value = "build")]
+    build_dir: PathBuf,
+}
+
+/// Builds the images, one after another.
+pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
+    let mut workshop = Workshop::open(inventory, &args.image, ui)?;
+    let names = if args.all {
+        workshop.inventory.nodes.iter().map(|node| node.name.clone()).collect()
+    } else {
+        args.nodes.clone()
+    };
+    // What is wrong with any of them is said before the first is written.
+    let jobs = names
+        .iter()
+        .map(|name| workshop.prepare(name))
+        .collect::<Result<Vec<_>>>()?;
+    for job in &jobs {
+        let dest = args
+            .build_dir
+            .join("images")
+            .join(format!("{}.img", job.plan.node));
+        let built = build_one(job, &dest, workshop.time, ui)?;
+        ui.say(&summary(job, &dest, &built));
+    }
+    Ok(())
+}
+
+struct Built {
+    written: Written,
+    changed: u64,
+    checked: usize,
+}
+
+/// base -> overlay -> edits -> read back -> file.
+fn build_one(job: &Job, dest: &Path, time: i64, ui: &Ui) -> Result<Built> {
+    let node = &job.plan.node;
+    let failed = format!("cannot build {node}");
+    let bar = ui.bar(node);
+
+    bar.start("edit", None);
+    let overlay = Arc::new(Overlay::new(job.image.device()));
+    let expected = edit(&overlay, job, time).map_err(|error| {
+        CommandError::failed(&failed, &error)
+            .hint("the base image is as it was, and nothing was written")
+    })?;
+    bar.finish();
+
+    bar.start("read back", None);
+    check(&overlay, job, &expected)?;
+    bar.finish();
+
+    let io = |error: std::io::Error| CommandError::failed(&failed, &error);
+    let changed = overlay.changed().map_err(io)?;
+    let written = sink::write_raw(&overlay, Some(job.image.file()), dest, &bar)
+        .map_err(|error| CommandError::failed(&failed, &error))?;
+    Ok(Built {
+        written,
+        changed: changed.iter().map(|(_, len)| len).sum(),
+        checked: expected.len(),
+    })
+}
+
+fn edit(
+    overlay: &Arc<Overlay>,
+    job: &Job,
+    time: i64,
+) -> Result<Expectations, ApplyError> {
+    let opening = |part| {
+        move |source: FsError| ApplyError {
+            edit: "open the file system".to_owned(),
+            part,
+            source,
+        }
+    };
+    let window = |partition: &Partition, part| {
+        partition
+            .window(Arc::clone(overlay))
+            .map_err(|error| opening(part)(error.into()))
+    };
+    let boot = window(job.image.boot(), Part::Boot)?;
+    let root = window(job.image.root(), Part::Root)?;
+    let mut boot = Fat::open(boot, time).map_err(opening(Part::Boot))?;
+    let options = EditOptions { now: time, seed: 0 };
+    let mut root = Ext4::open(&root, options).map_err(opening(Part::Root))?;
+    let mut card = Card { boot: &mut boot, root: &mut root };
+    apply(&job.plan.edits, &mut card, time)
+}
+
+/// Reads everything back, through fresh readers.
+fn check(
+    overlay: &Arc<Overlay>,
+    job: &Job,
+    expected: &Expectations,
+) -> Result<()> {
+    let failed = || format!("{} does not read back", job.plan.node);
+    let fs = |error: FsError| CommandError::failed(failed(), &error);
+    let window = |partition: &Partition| -> Result<Window<Arc<Overlay>>> {
+        partition.window(Arc::clone(overlay)).map_err(|e| fs(e.into()))
+    };
+    let boot = Fat::open(window(job.image.boot())?, 0).map_err(fs)?;
+    let root =
+        Ext4View::open(Arc::new(window(job.image.root())?)).map_err(fs)?;
+    let mismatches = read_back(expected, &boot, &root);
+    if mismatches.is_empty() {
+        return Ok(());
+    }
+    let report = mismatches
+        .iter()
+        .fold(Report::new(failed()), |report, mismatch| {
+            report.cause(mismatch.to_string())
+        })
+        .hint("nothing was written; this is a fault of piflash or of memory");
+    Err(CommandError::new(Kind::Verification, report))
+}
+
+fn summary(job: &Job, dest: &Path, built: &Built) -> String {
+    let Job { plan, image, keys } = job;
+    let mut text = format!("{}\n", dest.display());
+    let mut line = |name: &str, value: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:<11} {value}");
+    };
+    line(
+        "size",
+        format!(
+            "{} ({} changed, {})",
+            ui::bytes(image.device().size()),
+            ui::bytes(built.changed),
+            built.written.method
+        ),
+    );
+    line(
+        "base",
+        format!(
+            "{}: {}, {}",
+            image.name, image.facts.os.pretty_name, image.facts.architecture
+        ),
+    );
+    for partition in &image.facts.table.partitions {
+        let volume = &partition.volume;
+        line(
+            "partition",
+            format!(
+                "{}: {} at {}, {} {}",
+                partition.number,
+                ui::bytes(partition.len),
+                ui::bytes(partition.start),
+                volume.fs.map_or_else(String::new, |fs| fs.to_string()),
+                volume.label.as_deref().unwrap_or_default()
+            ),
+        );
+    }
+    line(
+        "injected",
+        format!(
+            "{} edits by profile {}, {} paths read back",
+            plan.edits.len(),
+            plan.profile,
+            built.checked
+        ),
+    );
+    for key in keys {
+        line("SSH key", key.clone());
+    }
+    for note in &plan.notes {
+        line("note", note.clone());
+    }
+    if image.source == ImageSource::Demo {
+        line(
+            "note",
+            "made from the demo image: it has no kernel and does not boot"
+                .to_owned(),
+        );
+    }
+    line(
+        "write it",
+        format!(
+            "sudo dd if={} of=/dev/sdX bs=4M conv=fsync status=progress \
+             (or Etcher, or rpi-imager: \"Use custom\", no customisation)",
+            dest.display()
+        ),
+    );
+    line(
+        "power-up",
+        "the node takes its address and name, grows its file system, lets \
+         you in by key, and runs its first-boot steps; on the node: \
+         piflash-node status"
+            .to_owned(),
+    );
+    text
+}

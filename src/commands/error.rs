@@ -1,0 +1,66 @@
+//! Errors at the edge: what failed, the exit code, and what to do next.
+
+use std::{error::Error, io, process::ExitCode};
+
+use crate::ui::Report;
+
+/// Decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// 1: it was tried, and failed.
+    Failed,
+    /// 2: bad usage or inventory; nothing was tried.
+    Usage,
+    /// 3: what was written does not read back.
+    Verification,
+    /// 0: the reader of our output went away.
+    BrokenPipe,
+}
+
+/// Why a command ends without success.
+#[derive(Debug)]
+pub(super) struct CommandError {
+    pub(super) kind: Kind,
+    pub(super) report: Report,
+}
+
+pub(super) type Result<T, E = CommandError> = std::result::Result<T, E>;
+
+impl CommandError {
+    pub(super) fn new(kind: Kind, report: Report) -> Self {
+        Self { kind, report }
+    }
+
+    /// The command failed at `what` because of `error`.
+    pub(super) fn failed(what: impl Into<String>, error: &dyn Error) -> Self {
+        Self::new(Kind::Failed, Report::new(what).because(error))
+    }
+
+    /// The command was not given what it needs.
+    pub(super) fn usage(what: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, Report::new(what))
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.report = self.report.hint(hint);
+        self
+    }
+
+    /// Writing to standard output failed.
+    pub(super) fn output(error: &io::Error) -> Self {
+        let mut this = Self::failed("cannot write the output", error);
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            this.kind = Kind::BrokenPipe;
+        }
+        this
+    }
+
+    pub(super) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self.kind {
+            Kind::Failed => 1,
+            Kind::Usage => 2,
+            Kind::Verification => 3,
+            Kind::BrokenPipe => 0,
+        })
+    }
+}

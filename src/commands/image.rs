@@ -1,0 +1,195 @@
+//! From an inventory to nodes that are planned on their images.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::{
+    cli::ImageArgs,
+    error::{CommandError, Kind, Result},
+};
+use crate::{
+    base::image::{Image, ImageError, ImageSource},
+    inventory::{self, Inventory, KeyOrigin, KeySource, Node, SshKey},
+    plan::Plan,
+    profile::Profiles,
+    ui::{Report, Ui},
+};
+
+/// Loads once what several nodes share.
+pub(super) struct Workshop {
+    pub(super) inventory: Inventory,
+    /// Seconds since the epoch, for everything that a build dates.
+    pub(super) time: i64,
+    profiles: Profiles,
+    image: Option<String>,
+    images: BTreeMap<ImageSource, Rc<Image>>,
+}
+
+/// A node, planned on its image.
+pub(super) struct Job {
+    pub(super) plan: Plan,
+    pub(super) image: Rc<Image>,
+    pub(super) keys: Vec<String>,
+}
+
+impl Workshop {
+    pub(super) fn open(path: &Path, args: &ImageArgs, ui: &Ui) -> Result<Self> {
+        let home = env::var_os("HOME").map(PathBuf::from);
+        let inventory =
+            inventory::load(path, home.as_deref()).map_err(|errors| {
+                let mut report = Report::new(format!(
+                    "{} is not usable as it is",
+                    path.display()
+                ));
+                for problem in errors.problems() {
+                    let excerpt = problem.excerpt().unwrap_or_default();
+                    report = report.cause(
+                        format!("{problem}\n{excerpt}").trim_end().to_owned(),
+                    );
+                }
+                CommandError::new(Kind::Usage, report)
+            })?;
+        for warning in &inventory.warnings {
+            ui.warn(&warning.to_string());
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let profiles = Profiles::load(Some(&folder.join("profiles")))
+            .map_err(|e| CommandError::failed("cannot load profiles", &e))?;
+        Ok(Self {
+            inventory,
+            time: build_time()?,
+            profiles,
+            image: args.image.clone(),
+            images: BTreeMap::new(),
+        })
+    }
+
+    /// Plans one node: opens its image, unless an earlier node did.
+    pub(super) fn prepare(&mut self, name: &str) -> Result<Job> {
+        let node = self.inventory.node(name).map_err(|error| {
+            CommandError::usage(error.to_string())
+                .hint(format!("there are: {}", error.known.join(", ")))
+        })?;
+        let source =
+            source_of(node, self.image.as_deref(), &self.inventory.path)?;
+        let image = match self.images.get(&source) {
+            Some(image) => Rc::clone(image),
+            None => {
+                let image = Image::open(source.clone())
+                    .map_err(|error| image_error(name, &error))?;
+                let image = Rc::new(image);
+                self.images.insert(source, Rc::clone(&image));
+                image
+            }
+        };
+        check_login(node, &image)?;
+        let plan = Plan::new(node, &image.facts, &self.profiles, self.time)
+            .map_err(|e| {
+                CommandError::failed(
+                    format!(
+                        "cannot plan {name} on {} ({}, {}, network: {})",
+                        image.name,
+                        image.facts.os.pretty_name,
+                        image.facts.architecture,
+                        image.facts.network.stack,
+                    ),
+                    &e,
+                )
+            })?;
+        let keys = node.ssh_authorized_keys.keys.iter().map(key).collect();
+        Ok(Job { plan, image, keys })
+    }
+}
+
+/// Names a key without its long middle.
+fn key(key: &SshKey) -> String {
+    let kind = key.text.split_whitespace().next().unwrap_or_default();
+    let source = match &key.source {
+        KeySource::Inline => "inventory".to_owned(),
+        KeySource::File(path) => path.display().to_string(),
+    };
+    format!("{kind} {} ({source})", key.comment)
+}
+
+/// `--image` counts from where the command runs, `image` of the inventory
+/// from where the inventory is.
+fn source_of(
+    node: &Node,
+    given: Option<&str>,
+    inventory: &Path,
+) -> Result<ImageSource> {
+    let folder = inventory.parent().unwrap_or(Path::new(""));
+    match (given, &node.image) {
+        (Some(given), _) => Ok(ImageSource::parse(given, Path::new(""))),
+        (None, Some(image)) => Ok(ImageSource::parse(image, folder)),
+        (None, None) => Err(CommandError::usage(format!(
+            "no base image for {}",
+            node.name
+        ))
+        .hint(
+            "set `image` in the inventory, or give --image: `demo`, or the \
+             path of a raw .img (this version does not download images)",
+        )),
+    }
+}
+
+fn image_error(node: &str, error: &ImageError) -> CommandError {
+    let this =
+        CommandError::failed(format!("no usable image for {node}"), error);
+    match error {
+        ImageError::Compressed { path, command, .. } => {
+            this.hint(format!("unpack it: {command} {}", path.display()))
+        }
+        _ => this,
+    }
+}
+
+/// A node that nobody can reach stands on a shelf without a screen: refuse,
+/// unless that was asked for.
+fn check_login(node: &Node, image: &Image) -> Result<()> {
+    if image.source == ImageSource::Demo
+        || node.password_hash.is_some()
+        || !node.ssh_authorized_keys.keys.is_empty()
+        || node.ssh_authorized_keys.origin == KeyOrigin::ExplicitlyNone
+    {
+        return Ok(());
+    }
+    Err(CommandError::usage(format!(
+        "nobody could log in to {}: no SSH key and no password",
+        node.name
+    ))
+    .hint(
+        "make a key with ssh-keygen (~/.ssh/*.pub is used), or set \
+         `ssh_authorized_keys`; `ssh_authorized_keys: []` says that no login \
+         is wanted",
+    ))
+}
+
+/// Returns `SOURCE_DATE_EPOCH`, or now.
+fn build_time() -> Result<i64> {
+    match env::var("SOURCE_DATE_EPOCH") {
+        // FAT times end in 2107.
+        Ok(text) => text
+            .parse()
+            .ok()
+            .filter(|time| (0..=4_354_819_198).contains(time))
+            .ok_or_else(|| {
+                CommandError::usage(format!(
+                    "SOURCE_DATE_EPOCH is `{text}`, not seconds since 1970"
+                ))
+            }),
+        Err(_) => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .ok()
+            .and_then(|time| i64::try_from(time.as_secs()).ok())
+            .ok_or_else(|| {
+                CommandError::usage("this machine's clock is before 1970")
+                    .hint("set the clock, or SOURCE_DATE_EPOCH")
+            }),
+    }
+}

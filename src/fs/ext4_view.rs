@@ -1,0 +1,124 @@
+//! ext4 read by the `ext4-view` crate: it shares no code with our editor,
+//! so what it reads back is a second opinion.
+
+use std::{error::Error, io, sync::Arc};
+
+use ext4_view::{Ext4, Ext4Error, Ext4Read, FileType, Metadata};
+
+use super::{DirEntry, FileKind, FsError, FsErrorKind, Meta, Reader, Stat};
+use crate::disk::ReadAt;
+
+/// An ext4 file system, for reading only.
+pub struct Ext4View {
+    fs: Ext4,
+}
+
+struct Device(Arc<dyn ReadAt>);
+
+impl Ext4Read for Device {
+    fn read(
+        &mut self,
+        start_byte: u64,
+        dst: &mut [u8],
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        Ok(self.0.read_at(start_byte, dst)?)
+    }
+}
+
+impl Ext4View {
+    /// Opens the file system on `device`.
+    pub fn open(device: Arc<dyn ReadAt>) -> Result<Self, FsError> {
+        let fs = Ext4::load(Box::new(Device(device))).map_err(kind)?;
+        Ok(Self { fs })
+    }
+
+    fn metadata(&self, path: &str) -> Result<Option<Metadata>, FsError> {
+        match self.fs.symlink_metadata(path) {
+            Ok(metadata) => Ok(Some(metadata)),
+            Err(Ext4Error::NotFound | Ext4Error::NotADirectory) => Ok(None),
+            Err(error) => Err(kind(error).at(path)),
+        }
+    }
+
+    /// Fails unless `path` itself is of this kind: the crate would follow a
+    /// last symbolic link.
+    fn expect(
+        &self,
+        path: &str,
+        wanted: FileKind,
+        unlike: &'static str,
+    ) -> Result<(), FsError> {
+        match self.stat(path)? {
+            Some(stat) if stat.kind == wanted => Ok(()),
+            Some(_) => Err(FsErrorKind::WrongKind(unlike).at(path)),
+            None => Err(FsErrorKind::NotFound.at(path)),
+        }
+    }
+}
+
+impl Reader for Ext4View {
+    fn stat(&self, path: &str) -> Result<Option<Stat>, FsError> {
+        Ok(self.metadata(path)?.map(|metadata| Stat {
+            kind: file_kind(metadata.file_type()),
+            meta: Meta {
+                mode: metadata.mode(),
+                uid: metadata.uid(),
+                gid: metadata.gid(),
+                mtime: metadata.modified().seconds(),
+            },
+            size: metadata.len(),
+        }))
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, FsError> {
+        self.expect(path, FileKind::File, "not a regular file")?;
+        self.fs.read(path).map_err(|error| kind(error).at(path))
+    }
+
+    fn read_dir(&self, path: &str) -> Result<Vec<DirEntry>, FsError> {
+        let error = |error| kind(error).at(path);
+        let mut entries = Vec::new();
+        for entry in self.fs.read_dir(path).map_err(error)? {
+            let entry = entry.map_err(error)?;
+            let name = entry.file_name().display().to_string();
+            if name != "." && name != ".." {
+                let kind = file_kind(entry.file_type().map_err(error)?);
+                entries.push(DirEntry { name, kind });
+            }
+        }
+        Ok(entries)
+    }
+
+    fn read_link(&self, path: &str) -> Result<String, FsError> {
+        let target =
+            self.fs.read_link(path).map_err(|error| kind(error).at(path))?;
+        Ok(target.display().to_string())
+    }
+}
+
+fn file_kind(kind: FileType) -> FileKind {
+    if kind.is_regular_file() {
+        FileKind::File
+    } else if kind.is_dir() {
+        FileKind::Directory
+    } else if kind.is_symlink() {
+        FileKind::Symlink
+    } else {
+        FileKind::Special
+    }
+}
+
+fn kind(error: Ext4Error) -> FsErrorKind {
+    match error {
+        Ext4Error::NotFound => FsErrorKind::NotFound,
+        Ext4Error::NotASymlink => FsErrorKind::WrongKind("not a link"),
+        Ext4Error::IsADirectory => FsErrorKind::WrongKind("a directory"),
+        Ext4Error::NotADirectory => FsErrorKind::WrongKind("not a directory"),
+        Ext4Error::Incompatible(what) => {
+            FsErrorKind::Unsupported(what.to_string())
+        }
+        Ext4Error::Corrupt(what) => FsErrorKind::Corrupt(what.to_string()),
+        Ext4Error::Io(error) => FsErrorKind::Io(io::Error::other(error)),
+        other => FsErrorKind::BadPath(other.to_string()),
+    }
+}
