@@ -7,8 +7,12 @@
 )]
 
 mod base;
+mod build;
+mod cli;
 mod disk;
 mod ext4;
+mod firstboot;
+mod golden;
+mod inventory;
 mod layers;
 mod support;
-mod inventory;

@@ -72,12 +72,12 @@ impl Step<'_> {
                 .iter()
                 .map(|word| self.text(word))
                 .collect::<Result<_, _>>()?;
-            let path = self.text("{{ facts.boot.cmdline_path }}")?;
+            let path = self.text("/{{ facts.boot.cmdline_path }}")?;
             add(path, Action::KernelWords { words });
         }
         if let Some(keys) = &step.config_txt {
             count();
-            let path = self.text("{{ facts.boot.config_path }}")?;
+            let path = self.text("/{{ facts.boot.config_path }}")?;
             for (key, value) in keys {
                 let (key, value) = (key.clone(), self.text(value)?);
                 add(path.clone(), Action::ConfigTxt { key, value });

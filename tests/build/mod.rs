@@ -1,0 +1,5 @@
+//! `piflash build` as a user runs it, judged by tools that are not ours.
+
+mod demo;
+mod interrupted;
+mod refused;
