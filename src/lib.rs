@@ -11,3 +11,4 @@
 pub mod disk;
 pub mod fs;
 pub mod progress;
+pub mod sink;
