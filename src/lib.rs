@@ -14,3 +14,4 @@ pub mod fs;
 pub mod profile;
 pub mod inventory;
 pub mod progress;
+pub mod sink;
