@@ -294,5 +294,5 @@ fn block_maps_are_read_replaced_and_removed() {
     assert_eq!(view.tree["/a"].kind, Kind::File(noise(100_000, 6)));
     assert_eq!(view.tree["/c"].kind, Kind::File(content));
     assert!(!view.tree.contains_key("/b"));
-    assert_eq!(view.tree.len(), 115 - 0);
+    assert_eq!(view.tree.len(), 115);
 }
