@@ -1,4 +1,10 @@
 //! The ext4 editor, judged by tools we did not write.
 
+mod edits;
+mod htree;
+mod kernel;
 mod random;
+mod refusals;
+mod robust;
 mod scenario;
+mod space;

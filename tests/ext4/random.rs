@@ -317,7 +317,7 @@ fn sequences(scenario: Scenario, seed: u8) {
     let config = Config {
         cases: all.div_ceil(4),
         failure_persistence: None,
-        max_shrink_iters: 200,
+        max_shrink_iters: 40,
         ..Config::default()
     };
     // Reproducible by default; other runs, other seeds.

@@ -327,7 +327,9 @@ pub fn debugfs_view(image: &Path) -> View {
 
 /// Returns the number after a label.
 fn number(text: &str, label: &str) -> u32 {
-    word(text, label).parse().unwrap()
+    // Owners beyond 2^31 come out negative.
+    let number: i64 = word(text, label).parse().unwrap();
+    number as u32
 }
 
 fn word<'t>(text: &'t str, label: &str) -> &'t str {

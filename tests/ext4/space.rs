@@ -1,0 +1,165 @@
+//! Full, fragmented, and large.
+
+use std::fs;
+
+use piflash::fs::{Editor, FsErrorKind, Reader};
+use tempfile::TempDir;
+
+use super::scenario::{Scenario, base};
+use crate::support::ext4::{
+    Bytes, Disk, FEATURE_SETS, FeatureSet, Kind, NOW, assert_same, debugfs,
+    judge, meta, mke2fs, noise, own_view, without_xattrs,
+};
+
+fn disk(name: &str, scenario: Scenario) -> Disk {
+    let set = FEATURE_SETS.iter().find(|set| set.name == name).unwrap();
+    Disk::new(base(*set, scenario).get().unwrap().bytes.clone())
+}
+
+#[test]
+fn a_full_file_system_says_how_much_is_missing() {
+    for set in FEATURE_SETS {
+        let disk = disk(set.name, Scenario::NearlyFull);
+        let dir = TempDir::new().unwrap();
+        let before = judge(&disk.bytes(), dir.path());
+        let mut fs = disk.open();
+        let meta = meta(0o644, 0, 0, NOW);
+        // Far too much: said at once.
+        let error =
+            fs.write("/etc/huge", &Bytes(vec![1; 4 << 20]), meta).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("/etc/huge: no space left"), "{text}");
+        assert!(text.contains("4194304 bytes needed"), "{text}");
+        // Bit by bit, until the last block is gone.
+        let mut error = None;
+        for number in 0..10_000 {
+            let path = format!("/etc/n{number}");
+            if let Err(e) = fs.write(&path, &Bytes(vec![7; 4096]), meta) {
+                error = Some(e);
+                break;
+            }
+        }
+        let error = error.expect("no end of space");
+        assert!(
+            matches!(error.kind, FsErrorKind::NoSpace { what: "bytes", .. }),
+            "{error}"
+        );
+        drop(fs);
+        // Nothing was committed, so all is as it was.
+        let after = judge(&disk.bytes(), dir.path());
+        assert_eq!(after.stats, before.stats);
+        assert_same(set.name, &after.tree, &before.tree);
+    }
+}
+
+#[test]
+fn a_full_file_system_can_still_replace_files() {
+    let disk = disk("trixie", Scenario::NearlyFull);
+    let mut fs = disk.open();
+    let meta = meta(0o644, 0, 0, NOW);
+    // More than is free: the freed blocks are used again, at the commit.
+    let before = disk.bytes();
+    let old = fs.read("/var/big").unwrap();
+    let content = noise(old.len(), 99);
+    fs.write("/var/big", &Bytes(content.clone()), meta).unwrap();
+    assert!(fs.read("/var/big").unwrap() == content);
+    let untouched = Disk::new(disk.bytes());
+    assert!(untouched.open().read("/var/big").unwrap() == old);
+    drop(before);
+    fs.commit().unwrap();
+    let view = judge(&disk.bytes(), TempDir::new().unwrap().path());
+    assert_eq!(view.tree["/var/big.link"].kind, Kind::File(content));
+}
+
+#[test]
+fn inodes_run_out_with_an_error_of_their_own() {
+    for set in FEATURE_SETS {
+        let disk = disk(set.name, Scenario::FewInodes);
+        let dir = TempDir::new().unwrap();
+        let before = judge(&disk.bytes(), dir.path());
+        let mut fs = disk.open();
+        let meta = meta(0o644, 0, 0, NOW);
+        let error = (0..)
+            .map(|n| fs.write(&format!("/i{n}"), &Bytes(vec![]), meta))
+            .find_map(Result::err)
+            .unwrap();
+        let text = error.to_string();
+        assert!(text.contains("1 inodes needed, 0 available"), "{text}");
+        // Once broken, nothing can be committed by accident.
+        assert!(fs.commit().is_err());
+        drop(fs);
+        let after = judge(&disk.bytes(), dir.path());
+        assert_eq!(after.stats, before.stats);
+    }
+}
+
+/// Frees every second piece of 16 KiB of a large file system.
+fn fragmented(set: FeatureSet, mib: u64) -> Disk {
+    let dir = TempDir::new().unwrap();
+    let (tree, image) = (dir.path().join("tree"), dir.path().join("image"));
+    fs::create_dir_all(&tree).unwrap();
+    let count = mib * 1024 / 16 * 9 / 10;
+    for number in 0..count {
+        let sub = tree.join(format!("d{}", number / 500));
+        fs::create_dir_all(&sub).unwrap();
+        fs::write(sub.join(format!("{number}")), [5; 16384]).unwrap();
+    }
+    mke2fs(&image, mib, set, &["-Jsize=4", "-N16384"], Some(&tree));
+    let commands: Vec<_> = (0..count)
+        .step_by(2)
+        .map(|number| format!("rm /d{}/{number}", number / 500))
+        .collect();
+    debugfs(&image, true, &commands);
+    // What is in one piece is taken, so that pieces must be used.
+    let filler = dir.path().join("filler");
+    fs::write(&filler, vec![6; usize::try_from(mib / 13).unwrap() << 20])
+        .unwrap();
+    let write = format!("write {} /filler", filler.display());
+    debugfs(&image, true, &[write]);
+    Disk::new(fs::read(&image).unwrap())
+}
+
+#[test]
+fn seventy_mib_into_pieces_of_sixteen_kib() {
+    let four_k = FeatureSet {
+        name: "4k",
+        options: &["-b4096", "-O64bit,metadata_csum"],
+    };
+    let two_k = FeatureSet {
+        name: "2k",
+        options: &["-b2048", "-O64bit,metadata_csum"],
+    };
+    for (set, mib) in [(four_k, 176), (two_k, 176)] {
+        let disk = fragmented(set, mib);
+        let mut fs = disk.open();
+        let content = noise(70 << 20, 3);
+        fs.write("/large", &Bytes(content.clone()), meta(0o755, 0, 0, NOW))
+            .unwrap();
+        fs.commit().unwrap();
+        let dir = TempDir::new().unwrap();
+        let image = dir.path().join("judged.img");
+        fs::write(&image, disk.bytes()).unwrap();
+        crate::support::ext4::e2fsck_clean(&image);
+        let out = dir.path().join("large");
+        let dump = format!("dump /large {}", out.display());
+        debugfs(&image, false, &[dump]);
+        assert!(fs::read(&out).unwrap() == content);
+        let extents = debugfs(&image, false, &["extents /large".to_owned()]);
+        assert!(extents.lines().count() > 2000, "not fragmented");
+        // And gone again, with its tree.
+        fs.remove("/large").unwrap();
+        fs.commit().unwrap();
+        fs::write(&image, disk.bytes()).unwrap();
+        crate::support::ext4::e2fsck_clean(&image);
+    }
+}
+
+#[test]
+fn unwritten_extents_read_as_zero() {
+    let disk = disk("ubuntu-24.04", Scenario::Roomy);
+    let fs = disk.open();
+    assert_eq!(fs.read("/var/unwritten").unwrap(), vec![0; 5000]);
+    let dir = TempDir::new().unwrap();
+    let view = judge(&disk.bytes(), dir.path());
+    assert_same("ours", &own_view(&fs), &without_xattrs(&view.tree));
+}
