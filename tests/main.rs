@@ -7,5 +7,6 @@
 )]
 
 mod base;
+mod disk;
 mod layers;
 mod support;

@@ -1,0 +1,4 @@
+//! Overlay, windows, extents and partition tables.
+
+mod overlay;
+mod table;
