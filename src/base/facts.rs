@@ -114,6 +114,15 @@ pub enum FsKind {
     Ext4,
 }
 
+impl fmt::Display for FsKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fat => "FAT",
+            Self::Ext4 => "ext4",
+        })
+    }
+}
+
 /// The operating system, mostly from os-release(5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OsFacts {

@@ -10,40 +10,11 @@ use crate::support::{
     oracle, sha256, tree,
 };
 use piflash::{
-    base::{
-        facts::Volume,
-        probe::{identify, probe_volumes},
-    },
-    disk::ReadAt,
+    base::{facts::FsKind, probe::probe_image},
+    disk::{ImageFile, ReadAt},
+    fs::Reader,
 };
-use std::{
-    fs::{self, File},
-    io,
-    os::unix::fs::FileExt,
-    path::Path,
-};
-
-/// A partition of an image file.
-struct Partition {
-    image: File,
-    offset: u64,
-    len: u64,
-}
-
-impl ReadAt for Partition {
-    fn size(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.image.read_exact_at(buf, self.offset + offset)
-    }
-}
-
-fn volume(image: &Path, offset: u64, len: u64) -> Volume {
-    let image = File::open(image).unwrap();
-    identify(&Partition { image, offset, len }).unwrap()
-}
+use std::{fs, path::Path, sync::Arc};
 
 /// The FAT at `offset`, as mtools read it.
 fn fat_tree(image: &Path, offset: u64) -> MemTree {
@@ -64,16 +35,16 @@ fn facts_are_the_same_on_real_file_systems() {
     for name in RELEASES {
         let case = Case::load(name);
         case.write(&image).unwrap();
-        let (boot_at, root_at) = case.offsets();
-        let mut table = case.table();
-        for partition in &mut table.partitions {
-            let found = volume(&image, partition.start, partition.len);
-            assert_eq!(found, partition.volume, "{name}");
-            partition.volume = found;
-        }
-        let boot = fat_tree(&image, boot_at);
-        let root = Ext4View::open(&image, root_at);
-        let found = probe_volumes(&[(1, &boot), (2, &root)], &table);
+        let disk: Arc<dyn ReadAt> = Arc::new(ImageFile::open(&image).unwrap());
+        let found = probe_image(&disk, &|kind, window| {
+            let reader: Box<dyn Reader> = match kind {
+                FsKind::Fat => Box::new(fat_tree(&image, window.start())),
+                FsKind::Ext4 => {
+                    Box::new(Ext4View::open(&image, window.start()))
+                }
+            };
+            Ok(reader)
+        });
         assert_eq!(found.unwrap(), facts(name), "{name}");
     }
 }
