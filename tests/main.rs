@@ -9,4 +9,5 @@
 mod base;
 mod disk;
 mod layers;
+mod privileged;
 mod support;

@@ -146,10 +146,9 @@ pub(super) fn systemd(
     root: &Tree<'_>,
     packages: &Packages,
 ) -> Result<Option<u32>, ProbeError> {
-    if let Some(package) = packages.get("systemd") {
-        if let Some(version) = leading_number(&package.version) {
-            return Ok(Some(version));
-        }
+    let package = packages.get("systemd");
+    if let Some(version) = package.and_then(|p| leading_number(&p.version)) {
+        return Ok(Some(version));
     }
     // Debian keeps the library in its architecture's directory since 252.
     let mut dirs =
