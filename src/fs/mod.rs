@@ -4,10 +4,14 @@
 //! it over any [`WriteAt`](crate::disk::WriteAt); `apply` is the only bridge
 //! from a plan to bytes.
 
+pub mod cmdline;
+pub mod config_txt;
 mod error;
+mod fat;
 
 use crate::disk::ReadAt;
 pub use error::{FsError, FsErrorKind};
+pub use fat::Fat;
 
 /// What an inode is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

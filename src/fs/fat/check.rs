@@ -1,0 +1,102 @@
+use super::{super::FsErrorKind, dir::Directory, volume::Volume};
+use crate::disk::ReadAt;
+
+/// As PATH_MAX of Linux.
+const MAX_PATH: usize = 4096;
+
+/// Follows every chain of the volume and refuses what contradicts itself.
+///
+/// `fatfs` trusts what it reads: a chain that is a loop keeps it for ever,
+/// a wild cluster number makes it panic. So an image is looked through once
+/// before it is edited, as fsck.vfat would.
+pub(super) fn check(
+    volume: &Volume,
+    device: &dyn ReadAt,
+) -> Result<(), FsErrorKind> {
+    same_fats(volume, device)?;
+    let count = usize::try_from(volume.clusters).unwrap_or(usize::MAX);
+    let mut seen = vec![false; count.saturating_add(2)];
+    let mut claim = |first: u32, path: &str| {
+        let chain = volume.chain(device, first)?;
+        for cluster in &chain {
+            let slot = usize::try_from(*cluster)
+                .ok()
+                .and_then(|cluster| seen.get_mut(cluster));
+            if slot.is_none_or(|slot| std::mem::replace(slot, true)) {
+                return Err(FsErrorKind::Corrupt(format!(
+                    "{path}: cluster {cluster} belongs to another file too"
+                )));
+            }
+        }
+        u64::try_from(chain.len())
+            .map_err(|_| FsErrorKind::Corrupt("a chain too long".to_owned()))
+    };
+    claim(volume.root_cluster, "/")?;
+    // Directories are claimed before they are entered, so none comes twice.
+    let mut waiting = vec![(0, String::new())];
+    while let Some((cluster, path)) = waiting.pop() {
+        let directory = Directory::read(volume, device, cluster)?;
+        for entry in directory.entries(volume) {
+            let path = format!("{path}/{}", entry.name);
+            let clusters = claim(entry.cluster, &path)?;
+            let problem = if entry.is_dir {
+                (clusters == 0).then_some("a directory without a cluster")
+            } else if clusters < volume.clusters_of(entry.size.into()) {
+                Some("fewer clusters than its size needs")
+            } else {
+                None
+            };
+            if let Some(problem) = problem {
+                let what = format!("{path}: {problem}");
+                return Err(FsErrorKind::Corrupt(what));
+            }
+            if path.len() > MAX_PATH {
+                let what = "directories nested too deep";
+                return Err(FsErrorKind::Corrupt(what.to_owned()));
+            }
+            if entry.is_dir {
+                waiting.push((entry.cluster, path));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses FATs that differ: nobody knows which one is right.
+fn same_fats(volume: &Volume, device: &dyn ReadAt) -> Result<(), FsErrorKind> {
+    if volume.fats < 2 {
+        return Ok(());
+    }
+    let (mut first, mut second) = ([0; 65_536], [0; 65_536]);
+    let mut at = 0;
+    while at < volume.fat_len {
+        let len = volume.fat_len.saturating_sub(at).min(65_536);
+        let len = usize::try_from(len).unwrap_or(0);
+        let a = first.get_mut(..len).unwrap_or_default();
+        let b = second.get_mut(..len).unwrap_or_default();
+        let offset = volume.fat.saturating_add(at);
+        let mirror = offset.saturating_add(volume.fat_len);
+        device.read_at(offset, a).map_err(FsErrorKind::Io)?;
+        device.read_at(mirror, b).map_err(FsErrorKind::Io)?;
+        if a != b {
+            let what = "the two FATs differ: fsck.vfat may repair them";
+            return Err(FsErrorKind::Corrupt(what.to_owned()));
+        }
+        at = at.saturating_add(65_536);
+    }
+    Ok(())
+}
+
+/// Counts the free clusters.
+pub(super) fn count_free(
+    volume: &Volume,
+    device: &dyn ReadAt,
+) -> Result<u64, FsErrorKind> {
+    let mut free = 0u64;
+    for cluster in volume.numbers() {
+        if volume.is_free(device, cluster)? {
+            free = free.saturating_add(1);
+        }
+    }
+    Ok(free)
+}
