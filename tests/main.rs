@@ -3,7 +3,9 @@
     missing_docs,
     unreachable_pub,
     clippy::as_conversions,
-    clippy::arithmetic_side_effects
+    clippy::arithmetic_side_effects,
+    // Measurements say what they found.
+    clippy::print_stderr
 )]
 
 mod base;
