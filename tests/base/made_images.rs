@@ -10,9 +10,12 @@ use crate::support::{
     oracle, sha256, tree,
 };
 use piflash::{
-    base::{facts::FsKind, probe::probe_image},
-    disk::{ImageFile, ReadAt},
-    fs::Reader,
+    base::{
+        facts::{FsKind, PartitionFacts},
+        probe::probe_image,
+    },
+    disk::{ImageFile, ReadAt, Window},
+    fs::{Fat, Reader},
 };
 use std::{fs, path::Path, sync::Arc};
 
@@ -36,16 +39,23 @@ fn facts_are_the_same_on_real_file_systems() {
         let case = Case::load(name);
         case.write(&image).unwrap();
         let disk: Arc<dyn ReadAt> = Arc::new(ImageFile::open(&image).unwrap());
-        let found = probe_image(&disk, &|kind, window| {
-            let reader: Box<dyn Reader> = match kind {
-                FsKind::Fat => Box::new(fat_tree(&image, window.start())),
-                FsKind::Ext4 => {
-                    Box::new(Ext4View::open(&image, window.start()))
-                }
-            };
-            Ok(reader)
-        });
-        assert_eq!(found.unwrap(), facts(name), "{name}");
+        for ours in [false, true] {
+            let found = probe_image(&disk, &|kind, partition| {
+                let PartitionFacts { start, len, .. } = *partition;
+                let reader: Box<dyn Reader> = match (kind, ours) {
+                    (FsKind::Ext4, _) => {
+                        Box::new(Ext4View::open(&image, start))
+                    }
+                    (FsKind::Fat, false) => Box::new(fat_tree(&image, start)),
+                    (FsKind::Fat, true) => {
+                        let window = Window::new(disk.clone(), start, len);
+                        Box::new(Fat::open(window.unwrap(), TIME)?)
+                    }
+                };
+                Ok(reader)
+            });
+            assert_eq!(found.unwrap(), facts(name), "{name}, ours: {ours}");
+        }
     }
 }
 

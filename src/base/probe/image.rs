@@ -1,38 +1,32 @@
 use super::{error::ProbeError, probe_volumes, volume::identify};
 use crate::{
     base::facts::{Facts, FsKind, PartitionFacts, TableFacts, TableKind},
-    disk::{self, PartitionTable, ReadAt, Window},
+    disk::{self, PartitionTable, ReadAt},
     fs::{FsError, Reader},
 };
-use std::sync::Arc;
 
-/// A partition of a disk that is shared.
-pub type SharedWindow = Window<Arc<dyn ReadAt>>;
+/// Opens the file system in a partition for reading.
+pub type Open<'a, 'r> = &'a dyn Fn(
+    FsKind,
+    &PartitionFacts,
+) -> Result<Box<dyn Reader + 'r>, FsError>;
 
-/// Opens a file system of a known kind for reading.
-pub type Open<'a> =
-    &'a dyn Fn(FsKind, SharedWindow) -> Result<Box<dyn Reader>, FsError>;
-
-/// Facts of the disk image `disk`, whose file systems `open` opens.
+/// Facts of the disk image `disk`. `open` is asked for every file system of
+/// a known kind; what it returns may borrow from what the caller holds.
 ///
 /// # Errors
 ///
 /// All of [`read_table`]'s and [`probe_volumes`]', and what `open` returns.
 pub fn probe_image(
-    disk: &Arc<dyn ReadAt>,
-    open: Open<'_>,
+    disk: &dyn ReadAt,
+    open: Open<'_, '_>,
 ) -> Result<Facts, ProbeError> {
     let table = read_table(disk)?;
     let mut readers = Vec::new();
     for partition in &table.partitions {
         let Some(kind) = partition.volume.fs else { continue };
-        let window =
-            Window::new(Arc::clone(disk), partition.start, partition.len)
-                .map_err(ProbeError::Io)?;
-        let reader = open(kind, window).map_err(|source| ProbeError::Open {
-            number: partition.number,
-            kind,
-            source,
+        let reader = open(kind, partition).map_err(|source| {
+            ProbeError::Open { number: partition.number, kind, source }
         })?;
         readers.push((partition.number, reader));
     }
@@ -46,7 +40,7 @@ pub fn probe_image(
 /// # Errors
 ///
 /// The table is missing or damaged, or the disk could not be read.
-pub fn read_table(disk: &Arc<dyn ReadAt>) -> Result<TableFacts, ProbeError> {
+pub fn read_table(disk: &dyn ReadAt) -> Result<TableFacts, ProbeError> {
     let table = PartitionTable::read(disk).map_err(ProbeError::Table)?;
     let mut partitions = Vec::new();
     for partition in &table.partitions {

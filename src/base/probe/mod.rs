@@ -21,7 +21,7 @@ use crate::{
     fs::Reader,
 };
 pub use error::{Place, ProbeError};
-pub use image::{Open, SharedWindow, probe_image, read_table};
+pub use image::{Open, probe_image, read_table};
 use packages::Packages;
 use tree::Tree;
 use units::Units;
