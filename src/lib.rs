@@ -12,3 +12,4 @@ pub mod base;
 pub mod disk;
 pub mod fs;
 pub mod progress;
+pub mod sink;

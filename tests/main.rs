@@ -10,6 +10,8 @@
 
 mod base;
 mod disk;
+mod fat;
 mod layers;
 mod privileged;
+mod sinks;
 mod support;

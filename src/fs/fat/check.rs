@@ -93,10 +93,35 @@ pub(super) fn count_free(
     device: &dyn ReadAt,
 ) -> Result<u64, FsErrorKind> {
     let mut free = 0u64;
-    for cluster in volume.numbers() {
-        if volume.is_free(device, cluster)? {
-            free = free.saturating_add(1);
+    if volume.bits == 12 {
+        for cluster in volume.numbers() {
+            if volume.is_free(device, cluster)? {
+                free = free.saturating_add(1);
+            }
         }
+        return Ok(free);
+    }
+    // A FAT32 may have a million entries: not one by one.
+    let (width, first) = if volume.bits == 32 { (4, 8) } else { (2, 4) };
+    let mut left = usize::try_from(volume.clusters).unwrap_or(usize::MAX);
+    let mut at = volume.fat.saturating_add(first);
+    let mut buffer = [0; 65_536];
+    while left > 0 {
+        let count = left.min(buffer.len() / width);
+        let bytes = count.saturating_mul(width);
+        let part = buffer.get_mut(..bytes).unwrap_or_default();
+        device.read_at(at, part).map_err(FsErrorKind::Io)?;
+        // The upper four bits of a FAT32 entry are reserved.
+        let zeros = part
+            .chunks_exact(width)
+            .filter(|entry| match entry {
+                [a, b, c, d] => (a | b | c | (d & 0x0f)) == 0,
+                other => other.iter().all(|byte| *byte == 0),
+            })
+            .count();
+        free = free.saturating_add(u64::try_from(zeros).unwrap_or(0));
+        left = left.saturating_sub(count);
+        at = at.saturating_add(u64::try_from(bytes).unwrap_or(0));
     }
     Ok(free)
 }

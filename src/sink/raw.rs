@@ -1,0 +1,305 @@
+//! Raw images: `.img`, for dd, Etcher and rpi-imager.
+
+use super::{SinkError, SinkErrorKind, Staged};
+use crate::{
+    disk::{Overlay, ReadAt, extents},
+    progress::Progress,
+};
+use rustix::fs::{copy_file_range, fstat, ioctl_ficlone};
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+
+const CHUNK: usize = 1 << 20;
+/// Holes are made of whole blocks of the destination's file system.
+const HOLE: usize = 4096;
+
+/// How to write a raw image.
+#[derive(Clone, Debug)]
+pub struct RawOptions {
+    /// Share the base's blocks where the file system can.
+    pub reflink: bool,
+}
+
+impl Default for RawOptions {
+    fn default() -> Self {
+        Self { reflink: true }
+    }
+}
+
+/// How the unchanged part of an image came to its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// It shares the blocks of the base.
+    Reflink,
+    /// Its data was copied; its holes are holes.
+    Copied,
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Size of the image in bytes.
+    pub size: u64,
+    /// Bytes that were written: data of the base, unless it was shared, and
+    /// changed blocks. Zeros that became holes count too.
+    pub bytes: u64,
+    /// How.
+    pub method: Method,
+}
+
+/// Writes the image to `dest`, which has it whole or is as it was before.
+///
+/// `base_file` is the file under the overlay where the base is a plain raw
+/// file: then its blocks may be shared, or copied by the kernel. The new
+/// file has mode 0600: images hold keys.
+pub fn write_image(
+    overlay: &Overlay,
+    base_file: Option<&File>,
+    dest: &Path,
+    options: &RawOptions,
+    progress: &dyn Progress,
+) -> Result<Written, SinkError> {
+    let staged = Staged::create(dest)?;
+    let size = overlay.size();
+    let base_file = check_base(&staged, base_file, size)?;
+    let changed =
+        overlay.changed().map_err(|e| read_error(&staged, None, e))?;
+    let changed_bytes =
+        changed.iter().fold(0u64, |sum, (_, len)| sum.saturating_add(*len));
+
+    let reflinked = options.reflink
+        && base_file
+            .is_some_and(|base| ioctl_ficlone(staged.file(), base).is_ok());
+    // What is left to copy of the base, as (offset, len).
+    let mut runs = Vec::new();
+    if !reflinked {
+        for extent in extents(&**overlay.base()) {
+            let extent = extent.map_err(|e| read_error(&staged, None, e))?;
+            if !extent.zero {
+                runs.push((extent.offset, extent.len));
+            }
+        }
+        runs = without(&runs, &changed);
+    }
+    let bytes = runs
+        .iter()
+        .fold(changed_bytes, |sum, (_, len)| sum.saturating_add(*len));
+    let available = staged
+        .available()
+        .map_err(|e| staged.error("look at space for", None, e))?;
+    let no_space = || SinkError {
+        path: dest.to_owned(),
+        offset: None,
+        op: "write",
+        kind: SinkErrorKind::NoSpace { needed: bytes, available },
+    };
+    if bytes > available {
+        return Err(no_space());
+    }
+    progress.start("write", Some(bytes));
+    let result = (|| {
+        if !reflinked {
+            staged
+                .file()
+                .set_len(size)
+                .map_err(|e| staged.error("size", None, e))?;
+        }
+        let mut base_file = base_file;
+        for (offset, len) in &runs {
+            copy_base(
+                overlay,
+                &mut base_file,
+                &staged,
+                *offset,
+                *len,
+                progress,
+            )?;
+        }
+        for (offset, len) in &changed {
+            copy_run(overlay, &staged, *offset, *len, reflinked, progress)?;
+        }
+        Ok(())
+    })();
+    result.map_err(|error: SinkError| match &error.kind {
+        SinkErrorKind::Io(e) if e.kind() == io::ErrorKind::StorageFull => {
+            no_space()
+        }
+        _ => error,
+    })?;
+    staged.publish()?;
+    progress.finish();
+    let method = if reflinked { Method::Reflink } else { Method::Copied };
+    Ok(Written { size, bytes, method })
+}
+
+/// Returns the base's file if it can be copied from as it is.
+fn check_base<'a>(
+    staged: &Staged,
+    base: Option<&'a File>,
+    size: u64,
+) -> Result<Option<&'a File>, SinkError> {
+    let Some(base) = base else { return Ok(None) };
+    let fail = |e| staged.error("compare with the base image", None, e);
+    if staged.would_replace(base).map_err(fail)? {
+        return Err(SinkError {
+            path: staged.path().to_owned(),
+            offset: None,
+            op: "replace",
+            kind: SinkErrorKind::BadDestination(
+                "it is the base image, which is never changed",
+            ),
+        });
+    }
+    let stat = fstat(base).map_err(|e| fail(e.into()))?;
+    let is_file = rustix::fs::FileType::from_raw_mode(stat.st_mode)
+        == rustix::fs::FileType::RegularFile;
+    let same = u64::try_from(stat.st_size).is_ok_and(|len| len == size);
+    Ok((is_file && same).then_some(base))
+}
+
+/// Copies a run of the base, by the kernel where that works.
+fn copy_base(
+    overlay: &Overlay,
+    base_file: &mut Option<&File>,
+    staged: &Staged,
+    mut offset: u64,
+    mut len: u64,
+    progress: &dyn Progress,
+) -> Result<(), SinkError> {
+    while let Some(base) = *base_file
+        && len > 0
+    {
+        let wanted =
+            usize::try_from(len).map_or(CHUNK << 4, |len| len.min(CHUNK << 4));
+        let (mut from, mut to) = (offset, offset);
+        let copied = copy_file_range(
+            base,
+            Some(&mut from),
+            staged.file(),
+            Some(&mut to),
+            wanted,
+        );
+        let copied = copied.ok().and_then(|n| u64::try_from(n).ok());
+        // Other file systems, old kernels: the rest goes by hand, and that
+        // reports what is really wrong.
+        let Some(copied) = copied.filter(|n| *n > 0) else {
+            *base_file = None;
+            break;
+        };
+        progress.advance(copied);
+        offset = offset.saturating_add(copied);
+        len = len.saturating_sub(copied);
+    }
+    copy_run(overlay, staged, offset, len, false, progress)
+}
+
+/// Copies a run of the overlay. Blocks of zeros are left out where the file
+/// has a hole anyway; with `overwrite` there is other data under them.
+fn copy_run(
+    overlay: &Overlay,
+    staged: &Staged,
+    mut offset: u64,
+    mut len: u64,
+    overwrite: bool,
+    progress: &dyn Progress,
+) -> Result<(), SinkError> {
+    let mut buffer = vec![0; CHUNK];
+    while len > 0 {
+        let step = usize::try_from(len).map_or(CHUNK, |len| len.min(CHUNK));
+        let chunk = buffer.get_mut(..step).unwrap_or_default();
+        overlay
+            .read_at(offset, chunk)
+            .map_err(|e| read_error(staged, Some(offset), e))?;
+        write_sparse(staged.file(), offset, chunk, overwrite)
+            .map_err(|e| staged.error("write", Some(offset), e))?;
+        let step = u64::try_from(step).unwrap_or(u64::MAX);
+        progress.advance(step);
+        offset = offset.saturating_add(step);
+        len = len.saturating_sub(step);
+    }
+    Ok(())
+}
+
+fn write_sparse(
+    file: &File,
+    offset: u64,
+    bytes: &[u8],
+    overwrite: bool,
+) -> io::Result<()> {
+    if overwrite {
+        return file.write_all_at(bytes, offset);
+    }
+    // Runs of blocks that are not zero, each in one write.
+    let is_zero = |block: &[u8]| block.iter().all(|byte| *byte == 0);
+    let mut start = 0usize;
+    for run in bytes
+        .chunks(HOLE)
+        .collect::<Vec<_>>()
+        .chunk_by(|a, b| is_zero(a) == is_zero(b))
+    {
+        let len = run.iter().fold(0usize, |n, b| n.saturating_add(b.len()));
+        let end = start.saturating_add(len);
+        if !run.first().is_some_and(|block| is_zero(block)) {
+            let at = u64::try_from(start).unwrap_or(u64::MAX);
+            let part = bytes.get(start..end).unwrap_or_default();
+            file.write_all_at(part, offset.saturating_add(at))?;
+        }
+        start = end;
+    }
+    Ok(())
+}
+
+/// Returns `runs` without the parts that `cut` covers; both are sorted.
+fn without(runs: &[(u64, u64)], cut: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    let mut left = Vec::new();
+    let mut cuts = cut.iter().peekable();
+    for (offset, len) in runs {
+        let (mut start, end) = (*offset, offset.saturating_add(*len));
+        while let Some((at, by)) = cuts.peek() {
+            let behind = at.saturating_add(*by);
+            if *at >= end {
+                break;
+            }
+            if *at > start {
+                left.push((start, at.saturating_sub(start)));
+            }
+            start = start.max(behind);
+            if behind > end {
+                // It may cut the next run too.
+                break;
+            }
+            cuts.next();
+        }
+        if start < end {
+            left.push((start, end.saturating_sub(start)));
+        }
+    }
+    left
+}
+
+fn read_error(
+    staged: &Staged,
+    offset: Option<u64>,
+    error: io::Error,
+) -> SinkError {
+    let path = staged.path().to_owned();
+    SinkError { path, offset, op: "write", kind: SinkErrorKind::Read(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without;
+
+    #[test]
+    fn cuts_runs() {
+        let cut = |runs: &[_], cut: &[_]| without(runs, cut);
+        assert_eq!(cut(&[(0, 10)], &[]), [(0, 10)]);
+        assert_eq!(cut(&[(0, 10)], &[(0, 10)]), []);
+        assert_eq!(cut(&[(0, 10)], &[(2, 3), (8, 9)]), [(0, 2), (5, 3)]);
+        assert_eq!(
+            cut(&[(0, 10), (20, 10), (40, 5)], &[(5, 20), (28, 100)]),
+            [(0, 5), (25, 3)]
+        );
+        assert_eq!(cut(&[(10, 5)], &[(0, 3), (20, 3)]), [(10, 5)]);
+        assert_eq!(cut(&[(10, 5)], &[(0, 12)]), [(12, 3)]);
+    }
+}

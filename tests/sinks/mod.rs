@@ -1,0 +1,5 @@
+//! Sinks: every one over the same overlays; what a kill or an error leaves.
+
+mod atomic;
+mod conformance;
+mod mounted;
