@@ -20,7 +20,7 @@ say() {
 needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     mkfs.vfat:dosfstools fsck.vfat:dosfstools mcopy:mtools sfdisk:fdisk
     xz:xz-utils zstd:zstd shellcheck:shellcheck busybox:busybox
-    dash:dash losetup:mount"
+    dash:dash losetup:mount mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs"
 
 missing() {
     for pair in $needed; do
@@ -75,7 +75,8 @@ done | grep -v '^tests/cases/' | xargs -r shellcheck
 say "cargo test"
 cargo test
 
-say "cargo test -- --ignored privileged (loop devices, the kernel's mount)"
+say "cargo test -- --ignored --skip measure (loop devices, kernel's mounts)"
+# Ignored tests need root, or are measurements and have that in their names.
 # Tries what those tests need, so that a machine without it says so.
 privileged() {
     [ "$(id -u)" = 0 ] || { echo "not root" && return 1; }
@@ -93,8 +94,20 @@ privileged() {
     [ -z "$why" ] || { echo "a loop mount of ext4 fails: $why" && return 1; }
 }
 if reason=$(privileged); then
-    cargo test --test main -- --ignored privileged
-    tier="and the privileged tests "
+    # Tests of other file systems have their names in theirs.
+    set --
+    lacking=
+    for fs in vfat xfs btrfs; do
+        if ! grep -qw "$fs" /proc/filesystems &&
+            ! modprobe -q "$fs" 2>/dev/null; then
+            set -- "$@" --skip "$fs"
+            lacking="$lacking $fs"
+        fi
+    done
+    [ -z "$lacking" ] ||
+        echo "NOT RUN: privileged tests of$lacking, which the kernel lacks"
+    cargo test --test main -- --ignored --skip measure "$@"
+    tier="and the privileged tests${lacking:+ (but for$lacking)} "
 else
     echo "NOT RUN: the privileged tests need root, loop devices and ext4 in" \
         "the kernel ($reason)"
