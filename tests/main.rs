@@ -3,7 +3,9 @@
     missing_docs,
     unreachable_pub,
     clippy::as_conversions,
-    clippy::arithmetic_side_effects
+    clippy::arithmetic_side_effects,
+    // Measurements say what they found.
+    clippy::print_stderr
 )]
 
 mod base;
@@ -16,5 +18,6 @@ mod firstboot;
 mod golden;
 mod inventory;
 mod layers;
+mod privileged;
 mod sinks;
 mod support;

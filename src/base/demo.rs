@@ -64,13 +64,20 @@ pub fn record() -> Result<DemoRecord, DemoError> {
 /// The file cannot be written, or the image does not have the recorded size
 /// and checksum.
 pub fn unpack(dir: &Path) -> Result<File, DemoError> {
+    unpack_checked(PACKED, &record()?, dir)
+}
+
+fn unpack_checked(
+    packed: &[u8],
+    record: &DemoRecord,
+    dir: &Path,
+) -> Result<File, DemoError> {
     let write = |source| DemoError::Write { dir: dir.to_owned(), source };
     let damaged = |error: io::Error| DemoError::Damaged(error.to_string());
-    let record = record()?;
     let file = tempfile::tempfile_in(dir).map_err(write)?;
     file.set_len(record.size).map_err(write)?;
 
-    let mut stream = zstd::Decoder::new(PACKED)
+    let mut stream = zstd::Decoder::new(packed)
         .map_err(damaged)?
         // One byte more than recorded tells a longer image from a whole one.
         .take(record.size.saturating_add(1));
@@ -109,4 +116,47 @@ pub fn unpack(dir: &Path) -> Result<File, DemoError> {
         )));
     }
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What unpacking `packed` says, where the record is the real one but
+    /// for `change`.
+    fn complaint(packed: &[u8], change: fn(&mut DemoRecord)) -> String {
+        let mut record = record().unwrap();
+        change(&mut record);
+        let dir = std::env::temp_dir();
+        unpack_checked(packed, &record, &dir).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_damaged_image_is_never_handed_out() {
+        let size = record().unwrap().size;
+        for (message, expected) in [
+            (complaint(PACKED, |r| r.size += 1), format!("has {size} bytes")),
+            (complaint(PACKED, |r| r.size -= 1), format!("has {size} bytes")),
+            (
+                complaint(PACKED, |r| r.sha256 = "0".repeat(64)),
+                format!("instead of {}", "0".repeat(64)),
+            ),
+            (complaint(b"no zstd at all", |_| ()), String::new()),
+            (complaint(&PACKED[..PACKED.len() / 2], |_| ()), String::new()),
+        ] {
+            let start = "the demo image in this program is damaged: ";
+            let rest = message.strip_prefix(start);
+            let rest = rest.unwrap_or_else(|| panic!("{message}"));
+            assert!(rest.contains(&expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let error = unpack(Path::new("/nonexistent/dir")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unpacking the demo image into /nonexistent/dir"
+        );
+    }
 }

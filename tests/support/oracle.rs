@@ -60,14 +60,7 @@ pub fn run_with(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let mut child = child.map_err(|error| {
-        let package = PACKAGES.iter().find(|(name, _)| *name == tool);
-        let package = package.map_or(tool, |(_, package)| package);
-        Complaint(format!(
-            "{tool} did not start ({error}): is Debian's package {package} \
-             installed?"
-        ))
-    })?;
+    let mut child = child.map_err(|error| missing(tool, &error))?;
     let mut stdin = child.stdin.take().unwrap();
     let output = std::thread::scope(|scope| {
         // A program that does not read all of it is judged by its status.
@@ -85,6 +78,15 @@ pub fn run_with(
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
     )))
+}
+
+fn missing(tool: &str, error: &std::io::Error) -> Complaint {
+    let package = PACKAGES.iter().find(|(name, _)| *name == tool);
+    let package = package.map_or(tool, |(_, package)| package);
+    Complaint(format!(
+        "{tool} did not start ({error}): is Debian's package {package} \
+         installed?"
+    ))
 }
 
 fn text(output: Vec<u8>) -> String {
@@ -189,4 +191,26 @@ pub fn mcopy_all(
     let at = fat_at(image, offset);
     let to = to.to_str().unwrap();
     run("mcopy", &["-s", "-n", "-i", &at, "::/*", to]).map(drop)
+}
+
+#[test]
+fn a_missing_program_names_its_package() {
+    let Complaint(said) = missing("mcopy", &std::io::Error::other("gone"));
+    assert_eq!(
+        said,
+        "mcopy did not start (gone): is Debian's package mtools installed?"
+    );
+    let Complaint(said) = run("no-such-program", &[]).unwrap_err();
+    assert!(said.starts_with("no-such-program did not start ("), "{said}");
+}
+
+#[test]
+fn a_complaint_has_all_that_was_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("image");
+    std::fs::write(&image, [0; 65536]).unwrap();
+    let Complaint(said) = e2fsck(&image, 4096).unwrap_err();
+    assert!(said.contains("Bad magic number in super-block"), "{said}");
+    assert!(fsck_vfat(&image, 0, 65536).is_err());
+    assert!(mdir(&image, 0).is_err());
 }

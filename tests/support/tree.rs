@@ -14,7 +14,7 @@ use super::{
     sha256,
 };
 use ext4_view::FileType;
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt, path::Path};
 
 /// The lines of the FAT and the ext4 at the given byte offsets.
 pub fn lines(
@@ -175,6 +175,37 @@ fn dumped(copy: &Path) -> BTreeMap<String, String> {
         found.insert(format!("/{path}"), content);
     }
     found
+}
+
+/// The lines of an ext4 that the kernel has mounted at `mount`; needs root,
+/// to read all of it.
+pub fn mounted(mount: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut pending = vec![mount.to_owned()];
+    while let Some(path) = pending.pop() {
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        let rest = if metadata.is_dir() {
+            for entry in fs::read_dir(&path).unwrap() {
+                pending.push(entry.unwrap().path());
+            }
+            "- -".to_owned()
+        } else if metadata.is_symlink() {
+            let target = fs::read_link(&path).unwrap();
+            format!("{} - -> {}", metadata.len(), target.display())
+        } else {
+            let content = fs::read(&path).unwrap();
+            format!("{} {}", content.len(), sha256(&content))
+        };
+        lines.push(format!(
+            "root/{} {:04o} {}:{} {rest}",
+            path.strip_prefix(mount).unwrap().display(),
+            metadata.mode() & 0o7777,
+            metadata.uid(),
+            metadata.gid()
+        ));
+    }
+    lines.sort();
+    lines
 }
 
 /// What changed from one list of lines to another: `- line` and `+ line`,

@@ -1,4 +1,8 @@
-use crate::{base::facts::Architecture, fs::FsError};
+use crate::{
+    base::facts::{Architecture, FsKind},
+    disk::TableError,
+    fs::FsError,
+};
 use std::{fmt, io};
 
 /// Why an image could not be understood.
@@ -82,6 +86,20 @@ pub enum ProbeError {
         /// Which.
         partition: &'static str,
         /// What went wrong, and at which path.
+        #[source]
+        source: FsError,
+    },
+    /// The partition table could not be read.
+    #[error("reading the partition table failed")]
+    Table(#[source] TableError),
+    /// A file system could not be opened.
+    #[error("opening partition {number} ({kind}) failed")]
+    Open {
+        /// The partition's number.
+        number: u32,
+        /// What it looked like.
+        kind: FsKind,
+        /// Why not.
         #[source]
         source: FsError,
     },

@@ -4,6 +4,7 @@ mod architecture;
 mod boot;
 mod cloud_init;
 mod error;
+mod image;
 mod network;
 mod os;
 mod packages;
@@ -20,6 +21,7 @@ use crate::{
     fs::Reader,
 };
 pub use error::{Place, ProbeError};
+pub use image::{Open, probe_image, read_table};
 use packages::Packages;
 use tree::Tree;
 use units::Units;

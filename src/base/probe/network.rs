@@ -54,12 +54,24 @@ pub(super) fn read(
         (true, false) if netplan && to_networkd => {
             NetworkStack::NetplanNetworkd
         }
-        (true, false) if netplan && (to_manager || (seeded && !networkd)) => {
+        (true, false) if netplan && to_manager => {
+            NetworkStack::NetplanNetworkmanager
+        }
+        (true, false) if netplan && seeded && !networkd => {
+            evidence.push(
+                "cloud-init is active, and writes its seed by netplan".into(),
+            );
             NetworkStack::NetplanNetworkmanager
         }
         (true, false) => NetworkStack::Networkmanager,
         // netplan's generator starts networkd by itself.
         (false, false) if netplan && !to_manager => {
+            if !to_networkd {
+                evidence.push(
+                    "no renderer is set, and networkd is netplan's own choice"
+                        .into(),
+                );
+            }
             NetworkStack::NetplanNetworkd
         }
         (false, false) if networkd => NetworkStack::Networkd,

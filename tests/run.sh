@@ -1,0 +1,117 @@
+#!/bin/sh
+# Runs every check and test of piflash, and installs the Debian packages that
+# they need where they are missing: `sh tests/run.sh`. Needs rustup's
+# toolchain (with rustfmt and clippy), git and a C compiler.
+set -eu
+
+cd "$(dirname "$0")/.."
+# /sbin is not in everybody's path.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+export PATH
+# A changed snapshot is a failure, and never written by this script.
+INSTA_UPDATE=no
+export INSTA_UPDATE
+
+say() {
+    printf '\n== %s\n' "$*"
+}
+
+# Program and the package that has it.
+needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
+    mkfs.vfat:dosfstools fsck.vfat:dosfstools mcopy:mtools sfdisk:fdisk
+    xz:xz-utils zstd:zstd shellcheck:shellcheck busybox:busybox
+    dash:dash losetup:mount mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs"
+
+missing() {
+    for pair in $needed; do
+        command -v "${pair%:*}" >/dev/null || echo "${pair#*:}"
+    done | sort -u | tr '\n' ' '
+}
+
+packages=$(missing)
+if [ -n "$packages" ]; then
+    say "installing $packages"
+    if ! command -v apt-get >/dev/null; then
+        echo "tests/run.sh: install these Debian packages" \
+            "(or what has their programs): $packages" >&2
+        exit 1
+    fi
+    root=
+    [ "$(id -u)" = 0 ] || root=sudo
+    $root apt-get update
+    # shellcheck disable=SC2086 # one word a package
+    $root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends $packages
+    packages=$(missing)
+    if [ -n "$packages" ]; then
+        echo "tests/run.sh: still missing after apt-get: $packages" >&2
+        exit 1
+    fi
+fi
+
+# orphan_file, which Raspberry Pi OS trixie has, came with 1.47.
+version=$(mke2fs -V 2>&1 | sed -n '1s/^mke2fs \([0-9]*\.[0-9]*\).*/\1/p')
+if [ "${version%.*}" -lt 1 ] ||
+    { [ "${version%.*}" = 1 ] && [ "${version#*.}" -lt 47 ]; }; then
+    echo "tests/run.sh: e2fsprogs is $version, but 1.47 or later is needed" \
+        "(Debian 12 has it)" >&2
+    exit 1
+fi
+
+say "cargo fmt"
+cargo fmt --check
+
+say "cargo clippy"
+cargo clippy --all-targets -- -D warnings
+
+say "shellcheck"
+# By the first line, as programs on a node have no suffix.
+git ls-files firstboot images tests .ci | while read -r file; do
+    if head -n 1 "$file" | grep -q '^#!.*sh$' 2>/dev/null; then
+        echo "$file"
+    fi
+done | grep -v '^tests/cases/' | xargs -r shellcheck
+
+say "cargo test"
+cargo test
+
+say "cargo test -- --ignored --skip measure (loop devices, kernel's mounts)"
+# Ignored tests need root, or are measurements and have that in their names.
+# Tries what those tests need, so that a machine without it says so.
+privileged() {
+    [ "$(id -u)" = 0 ] || { echo "not root" && return 1; }
+    try=$(mktemp -d)
+    truncate -s 16M "$try/image"
+    mkdir "$try/mount"
+    why=
+    if ! mke2fs -q -t ext4 "$try/image" >"$try/log" 2>&1 ||
+        ! mount -o loop,ro "$try/image" "$try/mount" >"$try/log" 2>&1; then
+        why=$(tr '\n' ' ' <"$try/log")
+    else
+        umount "$try/mount"
+    fi
+    rm -rf "$try"
+    [ -z "$why" ] || { echo "a loop mount of ext4 fails: $why" && return 1; }
+}
+if reason=$(privileged); then
+    # Tests of other file systems have their names in theirs.
+    set --
+    lacking=
+    for fs in vfat xfs btrfs; do
+        if ! grep -qw "$fs" /proc/filesystems &&
+            ! modprobe -q "$fs" 2>/dev/null; then
+            set -- "$@" --skip "$fs"
+            lacking="$lacking $fs"
+        fi
+    done
+    [ -z "$lacking" ] ||
+        echo "NOT RUN: privileged tests of$lacking, which the kernel lacks"
+    cargo test --test main -- --ignored --skip measure "$@"
+    tier="and the privileged tests${lacking:+ (but for$lacking)} "
+else
+    echo "NOT RUN: the privileged tests need root, loop devices and ext4 in" \
+        "the kernel ($reason)"
+    tier="but NOT the privileged tests ($reason) "
+fi
+
+say "all checks and tests ${tier}passed"
