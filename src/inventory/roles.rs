@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
+    grammar::is_host_name,
     groups::{Graph, Host},
     node::{Cluster, OsGroup, Role, RoleKind},
     problem::{Location, Problem, quoted},
-    shapes::is_host_name,
 };
 
 /// What a node is by its groups.

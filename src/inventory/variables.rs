@@ -304,9 +304,21 @@ mod tests {
     #[test]
     fn foreign_names_are_left_alone() {
         for name in [
-            "ansible_hots", "interface_name", "http_port", "mtu", "cname",
-            "dns_domain", "my_gateway", "users", "docker_users", "image_tag",
-            "ntp_enabled", "time", "prefixes", "local", "file_mode",
+            "ansible_hots",
+            "interface_name",
+            "http_port",
+            "mtu",
+            "cname",
+            "dns_domain",
+            "my_gateway",
+            "users",
+            "docker_users",
+            "image_tag",
+            "ntp_enabled",
+            "time",
+            "prefixes",
+            "local",
+            "file_mode",
         ] {
             assert!(matches!(classify(name), Known::Foreign), "{name}");
         }

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 use super::{
     groups::{Definitions, Graph},
     problem::{Location, Problem, quoted},
+    tree::{Kind, Tree},
     value::{Value, boolean},
     variables::{self, Shape},
-    yaml::{Kind, Tree},
 };
 
 /// A variable as it is written at one place.
