@@ -14,6 +14,7 @@ mod grammar;
 mod groups;
 mod keys;
 mod labels;
+mod membership;
 mod network;
 mod node;
 mod our_groups;

@@ -65,10 +65,17 @@ impl fmt::Display for Origin {
 }
 
 /// The definition of a variable that holds for a node.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Var {
     pub(super) definition: Arc<Definition>,
     from: Origin,
+}
+
+impl fmt::Debug for Var {
+    /// Leaves the value out: it may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} at {}", self.definition.name, self.from, self.at())
+    }
 }
 
 impl Var {

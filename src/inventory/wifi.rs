@@ -31,8 +31,6 @@ pub enum WifiKey {
     Psk(String),
     /// The environment variable of the builder that holds it.
     Env(String),
-    /// The network is open.
-    None,
 }
 
 impl std::fmt::Debug for Wifi {
@@ -53,7 +51,6 @@ impl std::fmt::Debug for WifiKey {
         match self {
             Self::Psk(_) => f.write_str("Psk(***)"),
             Self::Env(name) => f.debug_tuple("Env").field(name).finish(),
-            Self::None => f.write_str("None"),
         }
     }
 }
@@ -76,7 +73,7 @@ impl Reader<'_> {
         if let (Some(country), Some(tree)) = (&country, record.get("country")) {
             self.country(v, country, tree);
         }
-        let key = self.wifi_key(v, &record);
+        let key = self.wifi_key(v, tree, &record);
         let hidden = match record.get("hidden") {
             None => Some(false),
             Some(tree) => {
@@ -123,6 +120,7 @@ impl Reader<'_> {
     fn wifi_key(
         &mut self,
         v: &Variable,
+        tree: &Tree,
         record: &Record<'_>,
     ) -> Option<WifiKey> {
         match (record.get("psk"), record.get("psk_env")) {
@@ -174,7 +172,16 @@ impl Reader<'_> {
                 }
                 Some(WifiKey::Env(name))
             }
-            (None, None) => Some(WifiKey::None),
+            (None, None) => {
+                self.problems.push(
+                    Problem::at(&tree.at, "`wifi` needs `psk` or `psk_env`")
+                        .hint(
+                            "psk_env names an environment variable that \
+                             holds the key",
+                        ),
+                );
+                None
+            }
         }
     }
 }

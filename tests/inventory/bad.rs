@@ -219,20 +219,23 @@ fn names() {
     -node:
     192.168.71.21:
     {}:
+    {}:
     Shelf:
     Master:
     master:
 k3s_master: {{hosts: {{Master: }}}}
 ",
-            "x".repeat(64)
+            "x".repeat(64),
+            ["long"; 14].join("."),
         )),
         @r#"
     inventory.yml:3:5: `node_1` cannot be a hostname: only letters, digits and hyphens inside may be used (RFC 1123) (for example `node-1`)
     inventory.yml:4:5: `-node` cannot be a hostname: only letters, digits and hyphens inside may be used (RFC 1123) (for example `node`)
     inventory.yml:5:5: `192.168.71.21` is an address, not a name (a node's name becomes its hostname: write `node1: {ansible_host: ADDRESS}`)
     inventory.yml:6:5: `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` cannot be a hostname: a part has more than 63 characters
-    inventory.yml:8:5: `Master` cannot be the name of a Kubernetes node, which has no capital letters (for example `master`)
-    inventory.yml:9:5: nodes `Master` and `master` differ only in capital letters
+    inventory.yml:7:5: `long.long.long.long.long.long.long.long.long.long.long.long.…` cannot be a hostname: it has more than 64 characters
+    inventory.yml:9:5: `Master` cannot be the name of a Kubernetes node, which has no capital letters (for example `master`)
+    inventory.yml:10:5: nodes `Master` and `master` differ only in capital letters
     "#
     );
 }
@@ -259,6 +262,7 @@ fn keys_and_passwords_are_checked_and_never_repeated() {
       wifi: {sid: home, password: hunter2hunter2}
     n5: {wifi: {ssid: '', psk: hunter2x, psk_env: X, country: Germany}}
     n6: {wifi: home}
+    n8: {wifi: {ssid: open, country: DE}}
     n7: {password_hash: !vault secretsecret}
 ";
     let lab = Lab::new(text)
@@ -277,13 +281,15 @@ fn keys_and_passwords_are_checked_and_never_repeated() {
     inventory.yml:16:49: `de` is not a country for `wifi`: it must be two capital letters (did you mean `DE`?)
     inventory.yml:18:13: `wifi` needs `ssid` (for example `wifi: {ssid: home, psk_env: WIFI_PSK, country: DE}`)
     inventory.yml:18:13: `wifi` needs `country` (for example `wifi: {ssid: home, psk_env: WIFI_PSK, country: DE}`)
+    inventory.yml:18:13: `wifi` needs `psk` or `psk_env` (psk_env names an environment variable that holds the key)
     inventory.yml:18:14: unknown key `sid` in `wifi` (did you mean `ssid`?)
     inventory.yml:18:25: unknown key `password` in `wifi` (did you mean `psk`?)
     inventory.yml:19:23: `ssid` of `wifi` must have 1 to 32 bytes
     inventory.yml:19:51: `psk_env` of `wifi` cannot stand beside `psk`
     inventory.yml:19:63: `Germany` is not a country for `wifi`: it must be two capital letters (as in ISO 3166-1, for example DE)
     inventory.yml:20:16: `wifi` must be a mapping with ssid, psk and country, not a single value (for example `wifi: {ssid: home, psk_env: WIFI_PSK, country: DE}`)
-    inventory.yml:21:25: `password_hash` is encrypted (ansible-vault is not supported: use `ansible-vault decrypt` on a copy, or psk_env for a Wi-Fi key)
+    inventory.yml:21:16: `wifi` needs `psk` or `psk_env` (psk_env names an environment variable that holds the key)
+    inventory.yml:22:25: `password_hash` is encrypted (ansible-vault is not supported: use `ansible-vault decrypt` on a copy, or psk_env for a Wi-Fi key)
     "#);
     for problem in lab.load().unwrap_err().problems() {
         let shown =

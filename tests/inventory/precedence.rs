@@ -1,5 +1,6 @@
 //! Which variable wins: expected values are those of
-//! `ansible-inventory -i inventory.yml --list` of ansible-core 2.19.14.
+//! `ansible-inventory -i inventory.yml --list` of ansible-core 2.19.14, run
+//! on the same files.
 
 use piflash::inventory::Inventory;
 

@@ -144,3 +144,21 @@ fn a_large_file_is_refused() {
     let text = format!("# {}\n", "x".repeat(1 << 20));
     insta::assert_snapshot!(quickly(&text), @r#"inventory.yml: is larger than 1 MiB (is this really an inventory?)"#);
 }
+
+#[test]
+fn a_thousand_nodes_in_hundreds_of_groups_load_in_seconds() {
+    let mut text = String::from(
+        "all:\n  hosts:\n    n[1:1000]: {a: 1, timezone: UTC}\n  children:\n",
+    );
+    for group in 1..300 {
+        text.push_str(&format!(
+            "    g{group}: {{hosts: {{'n[{group}:{}]': }}, vars: {{x: 1}}}}\n",
+            group + 200
+        ));
+    }
+    let start = Instant::now();
+    let inventory = Lab::new(text).good();
+    assert_eq!(inventory.nodes.len(), 1000);
+    let taken = start.elapsed();
+    assert!(taken < Duration::from_secs(10), "{taken:?}");
+}
