@@ -9,10 +9,12 @@ use std::{
 };
 
 use super::{
-    groups::{Definitions, Graph, VAULT_HINT, near_group},
+    groups::{Definitions, Graph},
+    our_groups::{VAULT_HINT, near_group},
     problem::{Problem, Sources, nearest, quoted},
+    tree::{Kind, Tree},
     vars::{Definition, FileVars},
-    yaml::{self, Kind, Tree},
+    yaml,
 };
 
 /// Largest file accepted, in bytes.
@@ -188,7 +190,12 @@ fn list(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) {
 }
 
 /// Warns of files of variables that no group or host has the name of.
-fn orphans(dir: &Path, kind: &str, known: &[&str], warnings: &mut Vec<Problem>) {
+fn orphans(
+    dir: &Path,
+    kind: &str,
+    known: &[&str],
+    warnings: &mut Vec<Problem>,
+) {
     let Ok(entries) = fs::read_dir(dir.join(kind)) else { return };
     let mut paths: Vec<PathBuf> =
         entries.filter_map(|entry| Some(entry.ok()?.path())).collect();

@@ -6,29 +6,15 @@ use std::{
 };
 
 use super::{
+    our_groups::{near_group, not_an_inventory},
     problem::{Location, Problem, nearest, quoted},
     ranges::{self, MAX_HOSTS},
+    tree::{Kind, Tree},
     vars::Definition,
-    yaml::{Kind, Tree},
 };
 
 /// Most groups accepted.
 const MAX_GROUPS: usize = 512;
-
-/// Our groups and those that mean the same.
-pub(super) const OUR_GROUPS: [&str; 11] = [
-    "raspbian",
-    "raspberry_pi_os",
-    "ubuntu",
-    "raspberry_pi",
-    "raspberry_pi_hw",
-    "k3s_master",
-    "k3s_server",
-    "k3s_worker",
-    "k3s_agent",
-    "k8s_master",
-    "k8s_worker",
-];
 
 /// Most variables accepted, those of every host of a range counted.
 const MAX_DEFINITIONS: usize = 200_000;
@@ -43,7 +29,8 @@ pub(super) struct Group {
     pub(super) hosts: Vec<(String, Location)>,
     /// Its child groups, in order.
     pub(super) children: Vec<String>,
-    parents: Vec<String>,
+    /// The groups it is a child of.
+    pub(super) parents: Vec<String>,
     /// Variables given in the inventory.
     pub(super) vars: Definitions,
     /// `ansible_group_priority`.
@@ -98,7 +85,8 @@ impl Graph {
         graph
     }
 
-    fn group(&mut self, name: &str) -> &mut Group {
+    /// Gives a group, made if there is none.
+    pub(super) fn group(&mut self, name: &str) -> &mut Group {
         self.groups
             .entry(name.to_owned())
             .or_insert_with(|| Group { priority: 1, ..Group::default() })
@@ -121,8 +109,7 @@ impl Graph {
             return None;
         }
         self.check_name(&name, &key.at, problems);
-        if !self.groups.contains_key(&name) && self.groups.len() >= MAX_GROUPS
-        {
+        if !self.groups.contains_key(&name) && self.groups.len() >= MAX_GROUPS {
             problems.push(Problem::at(
                 &key.at,
                 format!("more than {MAX_GROUPS} groups"),
@@ -163,7 +150,11 @@ impl Graph {
         if !matches!(name, "hosts" | "children" | "vars") {
             let problem = Problem::at(
                 &section.at,
-                format!("unknown key {} in group {}", quoted(name), quoted(group)),
+                format!(
+                    "unknown key {} in group {}",
+                    quoted(name),
+                    quoted(group)
+                ),
             );
             problems.push(
                 match nearest(name, ["hosts", "children", "vars"])
@@ -173,9 +164,8 @@ impl Graph {
                     Some(near) => {
                         problem.hint(format!("did you mean {}?", quoted(near)))
                     }
-                    None => problem.hint(
-                        "only hosts, children and vars can stand here",
-                    ),
+                    None => problem
+                        .hint("only hosts, children and vars can stand here"),
                 },
             );
             return;
@@ -376,165 +366,4 @@ impl Graph {
             );
         }
     }
-
-    /// Puts every group under `all` and hosts without one in `ungrouped`,
-    /// then counts depths, as Ansible does after reading its sources.
-    fn reconcile(&mut self) {
-        let orphans: Vec<String> = self
-            .groups
-            .iter()
-            .filter(|(name, group)| {
-                group.parents.is_empty() && *name != "all"
-            })
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in orphans {
-            self.group(&name).parents.push("all".to_owned());
-            self.group("all").children.push(name);
-        }
-        let grouped: BTreeSet<String> = self
-            .groups
-            .iter()
-            .filter(|(name, _)| !matches!(&***name, "all" | "ungrouped"))
-            .flat_map(|(_, group)| group.hosts.iter().map(|(h, _)| h.clone()))
-            .collect();
-        let alone: Vec<(String, Location)> = self
-            .hosts
-            .iter()
-            .filter(|host| !grouped.contains(&host.name))
-            .map(|host| (host.name.clone(), host.at.clone()))
-            .collect();
-        self.group("ungrouped").hosts = alone;
-        // The longest way: at most one round per group, as there is no cycle.
-        for _ in 0..self.groups.len() {
-            let mut changed = false;
-            let edges: Vec<(String, usize)> = self
-                .groups
-                .values()
-                .flat_map(|g| {
-                    let depth = g.depth.saturating_add(1);
-                    g.children.iter().map(move |c| (c.clone(), depth))
-                })
-                .collect();
-            for (child, depth) in edges {
-                let group = self.group(&child);
-                if group.depth < depth {
-                    group.depth = depth;
-                    changed = true;
-                }
-            }
-            if !changed {
-                break;
-            }
-        }
-    }
-
-    /// Lists the groups above a group, itself not included.
-    fn ancestors(&self, name: &str) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
-        let mut open = vec![name.to_owned()];
-        while let Some(name) = open.pop() {
-            for parent in
-                self.groups.get(&name).map_or(&[][..], |g| &g.parents)
-            {
-                if found.insert(parent.clone()) {
-                    open.push(parent.clone());
-                }
-            }
-        }
-        found
-    }
-
-    /// Lists the groups a host is in, `all` left out, in the order in which
-    /// their variables count: depth, priority, name.
-    pub(super) fn groups_of(&self, host: &str) -> Vec<&str> {
-        let mut names: BTreeSet<String> = BTreeSet::new();
-        for (name, group) in &self.groups {
-            if group.hosts.iter().any(|(h, _)| h == host) {
-                names.extend(self.ancestors(name));
-                names.insert(name.clone());
-            }
-        }
-        let mut groups: Vec<(&str, &Group)> = self
-            .groups
-            .iter()
-            .filter(|(name, _)| *name != "all" && names.contains(*name))
-            .map(|(name, group)| (&**name, group))
-            .collect();
-        groups.sort_by_key(|(name, g)| (g.depth, g.priority, *name));
-        groups.into_iter().map(|(name, _)| name).collect()
-    }
-
-    /// Lists the hosts of a group and of the groups below it, each with the
-    /// place that put it there, in Ansible's order.
-    pub(super) fn members(&self, name: &str) -> Vec<(&str, &Location)> {
-        let mut order = vec![name];
-        let mut next = 0;
-        while let Some(group) = order.get(next).and_then(|n| self.groups.get(*n))
-        {
-            for child in &group.children {
-                if !order.contains(&&**child) {
-                    order.push(child);
-                }
-            }
-            next = next.saturating_add(1);
-        }
-        let mut seen = BTreeSet::new();
-        order
-            .into_iter()
-            .filter_map(|name| self.groups.get(name))
-            .flat_map(|group| &group.hosts)
-            .filter(|(host, _)| seen.insert(&**host))
-            .map(|(host, at)| (&**host, at))
-            .collect()
-    }
 }
-
-/// Finds the group of ours that a foreign name is likely meant to be.
-pub(super) fn near_group(name: &str) -> Option<&'static str> {
-    if OUR_GROUPS.contains(&name) {
-        return None;
-    }
-    match name {
-        "k8s_server" | "k8s_servers" | "k8s_control_plane" => {
-            return Some("k8s_master");
-        }
-        "k8s_agent" | "k8s_agents" => return Some("k8s_worker"),
-        _ => {}
-    }
-    // `raspberry_pi_4` or `ubuntu24` is a group of the user's own.
-    let refined = OUR_GROUPS.iter().any(|ours| {
-        name.strip_prefix(ours).is_some_and(|rest| {
-            rest.starts_with(|c: char| c == '_' || c.is_ascii_digit())
-        })
-    });
-    if refined { None } else { nearest(name, OUR_GROUPS) }
-}
-
-/// Says what a file is that has no mapping at its top.
-fn not_an_inventory(root: &Tree) -> Problem {
-    let problem = Problem::at(
-        &root.at,
-        format!("an inventory is a mapping of groups, not {}", root.what()),
-    );
-    match &root.kind {
-        // `[all]` alone is also a YAML list.
-        Kind::Seq(_) => problem.hint(INI_HINT),
-        Kind::Scalar { text, .. } if text.starts_with('[') => {
-            problem.hint(INI_HINT)
-        }
-        Kind::Scalar { text, .. } if text.starts_with("$ANSIBLE_VAULT") => {
-            Problem::at(&root.at, "the file is encrypted by ansible-vault")
-                .hint(VAULT_HINT)
-        }
-        _ => problem.hint("begin with `all:` and `hosts:` below it"),
-    }
-}
-
-/// What to do about an inventory in Ansible's other format.
-pub(super) const INI_HINT: &str = "an INI inventory is converted by \
-     `ansible-inventory -i FILE --list --yaml`";
-
-/// What to do about encrypted values.
-pub(super) const VAULT_HINT: &str = "ansible-vault is not supported: use \
-     `ansible-vault decrypt` on a copy, or psk_env for a Wi-Fi key";

@@ -13,8 +13,8 @@ use super::{
     files::read_text,
     problem::{Problem, quoted},
     shapes::Reader,
+    tree::{Kind, Tree},
     variables::Variable,
-    yaml::{Kind, Tree},
 };
 
 /// The keys that may log in to a node.
@@ -325,17 +325,25 @@ mod tests {
     fn hashes_of_debians_tools_are_accepted_and_others_refused() {
         for hash in [
             // openssl passwd -6 -salt saltsalt piflash
-            "$6$saltsalt$G1NhlBEcDFMwsGtyhCaMe5h/g3ZtnzHYuXmKGFXdZmiAtRE\
-             7vZSpCw3mFXdrpJDgYAxfMxB2n9YHQXaFRPUMq.",
-            "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC\
-             .5i5rd.RhAtQ7",
-            "$2b$05$abcdefghijklmnopqrstuuQqnqM0qZlvXkVxYbYQmXmzYUgNgOQK2",
+            "$6$saltsalt$skLjpW0kFDRWZ9TQTwvWTOIl5rezYCZOb5uTUVEyfS4lOZO8hU3\
+             j//uZjK4EOj7Qx0raOO7jvAiVfaS/ixtO91",
+            // mkpasswd -m yescrypt piflash
+            "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$rjeLX8s5IC1lgzXPJP9pUnuWhHh.0ExB\
+             8KQzcGQjfeC",
+            // mkpasswd -m bcrypt piflash
+            "$2b$05$abcdefghijklmnopqrstuuHCdXbiaLUuhg7VfN3CfKQ5.N.ZdC.P.",
         ] {
             assert_eq!(check_hash(hash), Ok(()), "{hash}");
         }
         for hash in [
-            "", "hunter2", "$6$", "$6$salt$short", "$1$salt$abc", "$9$a$b",
-            "!", "$6$a b$c",
+            "",
+            "hunter2",
+            "$6$",
+            "$6$salt$short",
+            "$1$salt$abc",
+            "$9$a$b",
+            "!",
+            "$6$a b$c",
         ] {
             assert!(check_hash(hash).is_err(), "{hash}");
         }

@@ -10,10 +10,14 @@
 //! table in [`variables`].
 
 mod files;
+mod grammar;
 mod groups;
 mod keys;
+mod labels;
+mod membership;
 mod network;
 mod node;
+mod our_groups;
 mod problem;
 mod ranges;
 mod records;
@@ -22,9 +26,11 @@ mod roles;
 mod settings;
 mod shapes;
 mod template;
+mod tree;
 mod value;
 pub mod variables;
 mod vars;
+mod wifi;
 mod yaml;
 
 use std::{
@@ -44,15 +50,14 @@ use variables::Known;
 use vars::{Definition, FileVars};
 
 pub use keys::{KeyOrigin, KeySource, SshKey, SshKeys};
-pub use node::{
-    Cluster, Hidden, Node, OsGroup, Role, RoleKind, StaticNetwork,
-};
+pub use node::{Cluster, Hidden, Node, OsGroup, Role, RoleKind, StaticNetwork};
 pub use problem::{InventoryErrors, Location, Problem};
-pub use records::{ConfigTxtSetting, FileCopy, Wifi, WifiKey};
+pub use records::{ConfigTxtSetting, FileCopy};
 pub use render::RenderError;
 pub use template::template;
 pub use value::Value;
 pub use vars::{Origin, Var};
+pub use wifi::{Wifi, WifiKey};
 
 /// A checked inventory.
 #[derive(Clone, Debug)]
@@ -127,8 +132,7 @@ pub fn load(
     let mut sources = Sources::default();
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
-    let nodes =
-        read(path, home, &mut sources, &mut problems, &mut warnings);
+    let nodes = read(path, home, &mut sources, &mut problems, &mut warnings);
     if problems.is_empty() {
         Ok(Inventory {
             path: path.to_path_buf(),
@@ -206,7 +210,7 @@ fn explain_format(path: &Path, problems: &mut [Problem]) {
         line.starts_with('[') && line.ends_with(']') && !line.contains('"')
     });
     if ini && let Some(problem) = problems.first_mut() {
-        problem.hint = Some(groups::INI_HINT.to_owned());
+        problem.hint = Some(our_groups::INI_HINT.to_owned());
     }
 }
 
@@ -258,8 +262,11 @@ fn check_definition(
             });
         }
         Known::Doubtful(near) => warnings.push(
-            Problem::at(at, format!("{} is not a variable of piflash", quoted(name)))
-                .hint(format!("did you mean {}?", quoted(near))),
+            Problem::at(
+                at,
+                format!("{} is not a variable of piflash", quoted(name)),
+            )
+            .hint(format!("did you mean {}?", quoted(near))),
         ),
     }
 }

@@ -1,19 +1,18 @@
 //! A node: what the inventory says about one card.
 
-use std::{
-    collections::BTreeMap, fmt, net::IpAddr, sync::Arc,
-};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
 use minijinja::value::Value as Jinja;
 
 use super::{
     keys::SshKeys,
     problem::Location,
-    records::{ConfigTxtSetting, FileCopy, Wifi},
+    records::{ConfigTxtSetting, FileCopy},
     render::{self, RenderError, World},
     value::Value,
     variables,
     vars::Var,
+    wifi::Wifi,
 };
 
 /// Which stock image a node wants.
@@ -211,11 +210,7 @@ impl Node {
     ///
     /// # Errors
     /// Names what is undefined or wrong.
-    pub fn flag(
-        &self,
-        name: &str,
-        facts: &Jinja,
-    ) -> Result<bool, RenderError> {
+    pub fn flag(&self, name: &str, facts: &Jinja) -> Result<bool, RenderError> {
         let value = self.rendered(name, facts)?;
         Ok(value.is_some_and(|value| match value.as_str() {
             Some(text) => super::value::boolean(text).unwrap_or(false),

@@ -168,9 +168,8 @@ impl Sources {
         let mut seen = HashSet::new();
         let mut problems: Vec<Problem> =
             problems.into_iter().filter(|p| seen.insert(p.clone())).collect();
-        problems.sort_by_key(|p| {
-            (order.get(&*p.file).copied(), p.line, p.column)
-        });
+        problems
+            .sort_by_key(|p| (order.get(&*p.file).copied(), p.line, p.column));
         for problem in &mut problems {
             let text = order.get(&*problem.file).and_then(|&i| lines.get(i));
             let line = problem

@@ -18,9 +18,7 @@ pub(super) fn expand(
         let parts = sequence(range)?;
         let total = names.len().saturating_mul(parts.len());
         if total > MAX_HOSTS {
-            return Err(format!(
-                "a host range of more than {MAX_HOSTS} nodes"
-            ));
+            return Err(format!("a host range of more than {MAX_HOSTS} nodes"));
         }
         names = names
             .iter()
@@ -142,17 +140,22 @@ mod tests {
         assert_eq!(names("step[0:10:5]"), ["step0", "step5", "step10"]);
         assert_eq!(names("r[a:b]-[:1]"), ["ra-0", "ra-1", "rb-0", "rb-1"]);
         assert_eq!(names("plain"), ["plain"]);
-        assert_eq!(
-            expand("p1:2222"),
-            Ok((vec!["p1".to_owned()], Some(2222)))
-        );
+        assert_eq!(expand("p1:2222"), Ok((vec!["p1".to_owned()], Some(2222))));
     }
 
     #[test]
     fn bad_ranges_say_why() {
         for pattern in [
-            "n[1:]", "n[3:1]", "n[1:2", "n[1]", "n[01:9]", "n[1:9:0]",
-            "n[1:99999999]", "n[1:100]m[1:100]", "n[a:3]", "n:x",
+            "n[1:]",
+            "n[3:1]",
+            "n[1:2",
+            "n[1]",
+            "n[01:9]",
+            "n[1:9:0]",
+            "n[1:99999999]",
+            "n[1:100]m[1:100]",
+            "n[a:3]",
+            "n:x",
         ] {
             assert!(expand(pattern).is_err(), "{pattern}");
         }

@@ -1,63 +1,15 @@
-//! The variables that are mappings with keys of ours: `wifi`, `files`,
-//! `config_txt`.
+//! The variables that are mappings with keys of ours: what they share, and
+//! `files` and `config_txt`.
 
 use std::path::PathBuf;
 
 use super::{
+    grammar::{is_absolute, is_account},
     problem::{Problem, nearest, quoted},
-    shapes::{Reader, is_absolute, is_account},
-    value::boolean,
+    shapes::Reader,
+    tree::{Kind, Tree},
     variables::Variable,
-    yaml::{Kind, Tree},
 };
-
-/// A wireless network.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Wifi {
-    /// The network's name, 1 to 32 bytes.
-    pub ssid: String,
-    /// Its key.
-    pub key: WifiKey,
-    /// The country whose radio rules hold: ISO 3166-1, two capital letters.
-    pub country: String,
-    /// The network does not announce its name.
-    pub hidden: bool,
-}
-
-/// Where the key of a wireless network comes from.
-#[derive(Clone, PartialEq, Eq)]
-pub enum WifiKey {
-    /// A passphrase of 8 to 63 ASCII characters, or a key of 64 hexadecimal
-    /// digits.
-    Psk(String),
-    /// The environment variable of the builder that holds it.
-    Env(String),
-    /// The network is open.
-    None,
-}
-
-impl std::fmt::Debug for Wifi {
-    /// Leaves the key out.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wifi")
-            .field("ssid", &self.ssid)
-            .field("key", &self.key)
-            .field("country", &self.country)
-            .field("hidden", &self.hidden)
-            .finish()
-    }
-}
-
-impl std::fmt::Debug for WifiKey {
-    /// Leaves the key out.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Psk(_) => f.write_str("Psk(***)"),
-            Self::Env(name) => f.debug_tuple("Env").field(name).finish(),
-            Self::None => f.write_str("None"),
-        }
-    }
-}
 
 /// A file to copy into the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,17 +34,18 @@ pub struct ConfigTxtSetting {
 }
 
 /// The values of a mapping of ours, by key.
-struct Record<'a>(Vec<(&'static str, &'a Tree)>);
+pub(super) struct Record<'a>(Vec<(&'static str, &'a Tree)>);
 
 impl<'a> Record<'a> {
-    fn get(&self, key: &str) -> Option<&'a Tree> {
+    /// Gives the value of a key, unless it is null.
+    pub(super) fn get(&self, key: &str) -> Option<&'a Tree> {
         self.0.iter().find(|(k, v)| *k == key && !v.is_null()).map(|p| p.1)
     }
 }
 
 impl Reader<'_> {
     /// Opens a mapping whose keys are all ours.
-    fn record<'a>(
+    pub(super) fn record<'a>(
         &mut self,
         v: &Variable,
         tree: &'a Tree,
@@ -123,7 +76,8 @@ impl Reader<'_> {
         Some(Record(record))
     }
 
-    fn field(
+    /// Reads the text of a key that must be there.
+    pub(super) fn field(
         &mut self,
         v: &Variable,
         record: &Record<'_>,
@@ -144,7 +98,12 @@ impl Reader<'_> {
     }
 
     /// Reads the text of a key.
-    fn line(&mut self, v: &Variable, key: &str, tree: &Tree) -> Option<String> {
+    pub(super) fn line(
+        &mut self,
+        v: &Variable,
+        key: &str,
+        tree: &Tree,
+    ) -> Option<String> {
         match tree.text() {
             Some(text) if !text.chars().any(char::is_control) => {
                 Some(text.to_owned())
@@ -156,132 +115,18 @@ impl Reader<'_> {
         }
     }
 
-    fn complain(&mut self, v: &Variable, tree: &Tree, key: &str, what: &str) {
+    /// Reports the value of a key.
+    pub(super) fn complain(
+        &mut self,
+        v: &Variable,
+        tree: &Tree,
+        key: &str,
+        what: &str,
+    ) {
         self.problems.push(Problem::at(
             &tree.at,
             format!("{} of {} {what}", quoted(key), quoted(v.name)),
         ));
-    }
-
-    /// Reads `wifi`. The key is never repeated in a message.
-    pub(super) fn wifi(&mut self, v: &Variable, tree: &Tree) -> Option<Wifi> {
-        let record = self.record(
-            v,
-            tree,
-            &["ssid", "psk", "psk_env", "country", "hidden"],
-        )?;
-        let ssid = self.field(v, &record, "ssid", tree);
-        if let (Some(ssid), Some(tree)) = (&ssid, record.get("ssid"))
-            && !(1..=32).contains(&ssid.len())
-        {
-            self.complain(v, tree, "ssid", "must have 1 to 32 bytes");
-        }
-        let country = self.field(v, &record, "country", tree);
-        if let (Some(country), Some(tree)) = (&country, record.get("country"))
-        {
-            self.country(v, country, tree);
-        }
-        let key = self.wifi_key(v, &record);
-        let hidden = match record.get("hidden") {
-            None => Some(false),
-            Some(tree) => {
-                let hidden = tree.text().and_then(boolean);
-                if hidden.is_none() {
-                    self.complain(v, tree, "hidden", "must be yes or no");
-                }
-                hidden
-            }
-        };
-        Some(Wifi {
-            ssid: ssid?,
-            key: key?,
-            country: country?,
-            hidden: hidden?,
-        })
-    }
-
-    fn country(&mut self, v: &Variable, country: &str, tree: &Tree) {
-        if country.len() == 2
-            && country.bytes().all(|b| b.is_ascii_uppercase())
-        {
-            return;
-        }
-        let problem = Problem::at(
-            &tree.at,
-            format!(
-                "{} is not a country for {}: it must be two capital letters",
-                quoted(country),
-                quoted(v.name)
-            ),
-        );
-        let upper = country.to_ascii_uppercase();
-        self.problems.push(
-            if country.len() == 2
-                && upper.bytes().all(|b| b.is_ascii_uppercase())
-            {
-                problem.hint(format!("did you mean {}?", quoted(&upper)))
-            } else {
-                problem.hint("as in ISO 3166-1, for example DE")
-            },
-        );
-    }
-
-    fn wifi_key(
-        &mut self,
-        v: &Variable,
-        record: &Record<'_>,
-    ) -> Option<WifiKey> {
-        match (record.get("psk"), record.get("psk_env")) {
-            (Some(_), Some(env)) => {
-                self.complain(v, env, "psk_env", "cannot stand beside `psk`");
-                None
-            }
-            (Some(tree), None) => {
-                if matches!(tree.kind, Kind::Vault) {
-                    self.problems.push(
-                        Problem::at(&tree.at, "`psk` of `wifi` is encrypted")
-                            .hint(super::groups::VAULT_HINT),
-                    );
-                    return None;
-                }
-                let psk = self.line(v, "psk", tree)?;
-                let phrase = (8..=63).contains(&psk.len())
-                    && psk.bytes().all(|b| (32..=126).contains(&b));
-                let key = psk.len() == 64
-                    && psk.bytes().all(|b| b.is_ascii_hexdigit());
-                if !phrase && !key {
-                    self.complain(
-                        v,
-                        tree,
-                        "psk",
-                        "must have 8 to 63 ASCII characters, or be 64 \
-                         hexadecimal digits",
-                    );
-                    return None;
-                }
-                Some(WifiKey::Psk(psk))
-            }
-            (None, Some(tree)) => {
-                let name = self.line(v, "psk_env", tree)?;
-                let good = !name.is_empty()
-                    && !name.starts_with(|c: char| c.is_ascii_digit())
-                    && name
-                        .chars()
-                        .all(|c| c.is_ascii_alphanumeric() || c == '_');
-                if !good {
-                    // Perhaps the key itself: not repeated.
-                    self.complain(
-                        v,
-                        tree,
-                        "psk_env",
-                        "must be the name of an environment variable",
-                    );
-                    return None;
-                }
-                Some(WifiKey::Env(name))
-            }
-            (None, None) => Some(WifiKey::None),
-        }
     }
 
     /// Reads `files`.
@@ -300,8 +145,7 @@ impl Reader<'_> {
     }
 
     fn file(&mut self, v: &Variable, tree: &Tree) -> Option<FileCopy> {
-        let record =
-            self.record(v, tree, &["src", "dest", "mode", "owner"])?;
+        let record = self.record(v, tree, &["src", "dest", "mode", "owner"])?;
         let src = self.field(v, &record, "src", tree);
         let dest = self.field(v, &record, "dest", tree);
         if let (Some(dest), Some(tree)) = (&dest, record.get("dest"))

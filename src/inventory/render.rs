@@ -130,29 +130,41 @@ pub(super) fn value(
     scope.value(value).map_err(|error| explain(&error))
 }
 
+/// Begins the detail of an error that names what is undefined.
+const UNDEFINED: &str = "undefined: ";
+
 fn explain(error: &Error) -> RenderError {
-    // A variable's own failure is what to name, not its use.
-    let mut error = error;
-    while let Some(inner) = std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<Error>())
-    {
-        error = inner;
-    }
-    let undefined = (error.kind() == ErrorKind::UndefinedError)
-        .then(|| {
-            let range = error.range()?;
-            let source = error.template_source()?;
-            Some(source.get(range)?.trim().to_owned())
-        })
-        .flatten()
-        .or_else(|| {
-            error.detail()?.strip_prefix("undefined: ").map(str::to_owned)
-        });
-    let message = match error.detail() {
-        Some(detail) => format!("{}: {detail}", error.kind()),
-        None => error.kind().to_string(),
+    let detail = error.detail().unwrap_or_default();
+    let undefined = match detail.strip_prefix(UNDEFINED) {
+        Some(name) => Some(name.to_owned()),
+        None if error.kind() == ErrorKind::UndefinedError => error
+            .range()
+            .and_then(|range| error.template_source()?.get(range))
+            .map(|name| name.trim().to_owned()),
+        None => None,
+    };
+    let message = match detail {
+        "" => error.kind().to_string(),
+        detail => format!("{}: {detail}", error.kind()),
     };
     RenderError { message, undefined }
+}
+
+/// Turns the failure of a variable into a value that fails where it is used,
+/// with the first reason.
+fn invalid(error: &Error) -> Jinja {
+    let RenderError { message, undefined } = explain(error);
+    let error = match undefined {
+        Some(name) => {
+            Error::new(ErrorKind::UndefinedError, format!("{UNDEFINED}{name}"))
+        }
+        None if error.detail().is_some() => Error::new(
+            error.kind(),
+            error.detail().unwrap_or_default().to_owned(),
+        ),
+        None => Error::new(ErrorKind::InvalidOperation, message),
+    };
+    Jinja::from(error)
 }
 
 impl Scope {
@@ -228,7 +240,7 @@ impl Scope {
         if value.is_undefined() {
             return Err(Error::new(
                 ErrorKind::UndefinedError,
-                format!("undefined: {expression}"),
+                format!("{UNDEFINED}{expression}"),
             ));
         }
         Ok(value)
@@ -269,7 +281,7 @@ impl Scope {
         if !var.definition.tree.is_template() {
             return Some(jinja(var.value()));
         }
-        Some(self.value(var.value()).unwrap_or_else(Jinja::from))
+        Some(self.value(var.value()).unwrap_or_else(|error| invalid(&error)))
     }
 }
 
@@ -281,7 +293,9 @@ pub(super) fn jinja(value: &Value) -> Jinja {
         Value::Int(value) => Jinja::from(*value),
         Value::Float(value) => Jinja::from(*value),
         Value::String(value) => Jinja::from(&**value),
-        Value::List(items) => items.iter().map(jinja).collect::<Vec<_>>().into(),
+        Value::List(items) => {
+            items.iter().map(jinja).collect::<Vec<_>>().into()
+        }
         Value::Map(map) => map
             .iter()
             .map(|(key, value)| (key.clone(), jinja(value)))

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
+    grammar::is_host_name,
     groups::{Graph, Host},
     node::{Cluster, OsGroup, Role, RoleKind},
     problem::{Location, Problem, quoted},
-    shapes::is_host_name,
 };
 
 /// What a node is by its groups.
@@ -204,6 +204,9 @@ fn check_master(graph: &Graph, cluster: Cluster, problems: &mut Vec<Problem>) {
     }
 }
 
+/// Longest hostname that Linux takes (`HOST_NAME_MAX`).
+const MAX_HOST_NAME: usize = 64;
+
 /// Checks a node's name: it becomes the hostname and, in a cluster, the
 /// name of the Kubernetes node.
 pub(super) fn check_name(
@@ -226,8 +229,10 @@ pub(super) fn check_name(
         );
         return;
     }
-    if !is_host_name(name) {
-        let reason = if name.split('.').any(|label| label.len() > 63) {
+    if !is_host_name(name) || name.len() > MAX_HOST_NAME {
+        let reason = if name.len() > MAX_HOST_NAME {
+            "it has more than 64 characters"
+        } else if name.split('.').any(|label| label.len() > 63) {
             "a part has more than 63 characters"
         } else {
             "only letters, digits and hyphens inside may be used (RFC 1123)"
@@ -240,11 +245,16 @@ pub(super) fn check_name(
             .replace(['_', ' '], "-")
             .trim_matches('-')
             .to_ascii_lowercase();
-        problems.push(if better != *name && is_host_name(&better) {
-            problem.hint(format!("for example {}", quoted(&better)))
-        } else {
-            problem
-        });
+        problems.push(
+            if better != *name
+                && is_host_name(&better)
+                && better.len() <= MAX_HOST_NAME
+            {
+                problem.hint(format!("for example {}", quoted(&better)))
+            } else {
+                problem
+            },
+        );
         return;
     }
     if role.is_some() && name.chars().any(|c| c.is_ascii_uppercase()) {

@@ -13,8 +13,8 @@ use super::{
     render::{self, World},
     roles::Membership,
     shapes::Reader,
+    tree::{Kind, Tree},
     variables::{self, Variable},
-    yaml::{Kind, Tree},
 };
 
 /// What the nodes of an inventory have in common.
@@ -197,7 +197,7 @@ fn static_network(
     let Some(address) = address else {
         // A bad address was reported where it was read.
         if s.trees.get("ansible_host").and_then(Tree::text).is_some_and(
-            |text| super::shapes::is_host_name(text) && !is_numeric(text),
+            |text| super::grammar::is_host_name(text) && !is_numeric(text),
         ) {
             let problem = Problem::at(
                 &address_at,
@@ -301,9 +301,8 @@ fn render_tree(
     let kind = match &tree.kind {
         Kind::Scalar { text, .. } if tree.is_template() => {
             let value = super::Value::String(text.clone());
-            let value =
-                render::value(world, index, &Jinja::UNDEFINED, &value)
-                    .map_err(|error| (tree.at.clone(), error))?;
+            let value = render::value(world, index, &Jinja::UNDEFINED, &value)
+                .map_err(|error| (tree.at.clone(), error))?;
             return Ok(from_jinja(&value, &tree.at, 0));
         }
         Kind::Seq(items) => Kind::Seq(

@@ -47,9 +47,7 @@ all:
 /// ours, the variables but `gateway` commented out. It loads as it is.
 pub fn template() -> String {
     let mut text = HEAD.to_owned();
-    let shown = |v: &&Variable| {
-        !matches!(v.name, "ansible_host" | "gateway")
-    };
+    let shown = |v: &&Variable| !matches!(v.name, "ansible_host" | "gateway");
     for variable in VARIABLES.iter().filter(shown) {
         text.push_str(&entry(variable));
     }

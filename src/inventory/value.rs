@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use super::yaml::{Kind, Tree};
+use super::tree::{Kind, Tree};
 
 /// A variable's value. Serialises as the plain value, so that templates and
 /// configuration files can use it.

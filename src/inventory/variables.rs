@@ -261,7 +261,7 @@ pub(super) enum Known {
     Foreign,
     /// Likely one of ours with a slip, or under our prefix.
     Unknown(Option<&'static str>),
-    /// Foreign, but it differs from ours by a plural only.
+    /// Foreign, but one of ours with something at its end, like a plural.
     Doubtful(&'static str),
 }
 
@@ -285,10 +285,9 @@ pub(super) fn classify(name: &str) -> Known {
     let near = nearest(name, names);
     let ours = PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     match near {
+        // `interfaces`, `file` and `local` are likely foreign words.
         Some(near)
-            if !ours
-                && (name.strip_suffix('s') == Some(near)
-                    || near.strip_suffix('s') == Some(name)) =>
+            if !ours && (name.starts_with(near) || near.starts_with(name)) =>
         {
             Known::Doubtful(near)
         }
@@ -304,13 +303,26 @@ mod tests {
     #[test]
     fn foreign_names_are_left_alone() {
         for name in [
-            "ansible_hots", "interface_name", "http_port", "mtu", "cname",
-            "dns_domain", "my_gateway", "users", "docker_users", "image_tag",
-            "ntp_enabled", "time", "prefixes", "local", "file_mode",
+            "ansible_hots",
+            "interface_name",
+            "http_port",
+            "mtu",
+            "cname",
+            "dns_domain",
+            "my_gateway",
+            "users",
+            "docker_users",
+            "image_tag",
+            "ntp_enabled",
+            "time",
+            "prefixes",
+            "file_mode",
         ] {
             assert!(matches!(classify(name), Known::Foreign), "{name}");
         }
-        assert!(matches!(classify("interfaces"), Known::Doubtful(_)));
+        for name in ["interfaces", "file", "local"] {
+            assert!(matches!(classify(name), Known::Doubtful(_)), "{name}");
+        }
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 use super::{
     groups::{Definitions, Graph},
     problem::{Location, Problem, quoted},
+    tree::{Kind, Tree},
     value::{Value, boolean},
     variables::{self, Shape},
-    yaml::{Kind, Tree},
 };
 
 /// A variable as it is written at one place.
@@ -65,10 +65,17 @@ impl fmt::Display for Origin {
 }
 
 /// The definition of a variable that holds for a node.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Var {
     pub(super) definition: Arc<Definition>,
     from: Origin,
+}
+
+impl fmt::Debug for Var {
+    /// Leaves the value out: it may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} at {}", self.definition.name, self.from, self.at())
+    }
 }
 
 impl Var {

@@ -11,7 +11,10 @@ use serde_saphyr::granit_parser::{
     options,
 };
 
-use super::problem::{Location, Problem, Sources, holds_secret, quoted};
+use super::{
+    problem::{Location, Problem, Sources, holds_secret, quoted},
+    tree::{Kind, Tree},
+};
 
 /// Deepest nesting accepted, aliases followed.
 const MAX_DEPTH: usize = 64;
@@ -19,81 +22,6 @@ const MAX_DEPTH: usize = 64;
 const MAX_NODES: usize = 100_000;
 /// Most text accepted in a file, aliases followed, in bytes.
 const MAX_TEXT: usize = 8 << 20;
-
-/// A node of a YAML document.
-#[derive(Clone, Debug)]
-pub(super) struct Tree {
-    /// Where it begins.
-    pub(super) at: Location,
-    /// What it is.
-    pub(super) kind: Kind,
-}
-
-/// What a node is.
-#[derive(Clone, Debug)]
-pub(super) enum Kind {
-    /// Any scalar, with its text as written.
-    Scalar {
-        /// The text, escapes resolved.
-        text: String,
-        /// Without quotes: may be a number, a boolean or null.
-        plain: bool,
-        /// Tagged `!unsafe`: never a template.
-        raw: bool,
-    },
-    /// Tagged `!vault`: encrypted.
-    Vault,
-    /// A sequence.
-    Seq(Vec<Tree>),
-    /// A mapping, in the order of the file.
-    Map(Vec<(Tree, Tree)>),
-}
-
-impl Tree {
-    /// Makes a scalar without quotes.
-    pub(super) fn plain(text: &str, at: &Location) -> Self {
-        let kind =
-            Kind::Scalar { text: text.to_owned(), plain: true, raw: false };
-        Self { at: at.clone(), kind }
-    }
-
-    /// Gives the text of a scalar; null has none.
-    pub(super) fn text(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Scalar { text, .. } if !self.is_null() => Some(text),
-            _ => None,
-        }
-    }
-
-    /// Says whether the node is null, as YAML 1.1 has it.
-    pub(super) fn is_null(&self) -> bool {
-        matches!(&self.kind, Kind::Scalar { text, plain: true, .. }
-            if matches!(&**text, "" | "~" | "null" | "Null" | "NULL"))
-    }
-
-    /// Names the kind of the node for a message.
-    pub(super) fn what(&self) -> &'static str {
-        match &self.kind {
-            _ if self.is_null() => "nothing",
-            Kind::Scalar { .. } => "a single value",
-            Kind::Vault => "an encrypted value",
-            Kind::Seq(_) => "a list",
-            Kind::Map(_) => "a mapping",
-        }
-    }
-
-    /// Says whether text in the node is a Jinja template.
-    pub(super) fn is_template(&self) -> bool {
-        match &self.kind {
-            Kind::Scalar { text, raw, .. } => {
-                !raw && (text.contains("{{") || text.contains("{%"))
-            }
-            Kind::Vault => false,
-            Kind::Seq(items) => items.iter().any(Self::is_template),
-            Kind::Map(pairs) => pairs.iter().any(|(_, v)| v.is_template()),
-        }
-    }
-}
 
 /// Parses one file. Problems are added to `problems`; None if there were any
 /// that leave no tree. An empty file is null.
@@ -109,8 +37,14 @@ pub(super) fn parse(
         block_nesting_limit: MAX_DEPTH,
     };
     options.set_emit_comments(false);
-    let mut builder =
-        Builder { file, sources, problems, anchors: Vec::new(), nodes: 0, text: 0 };
+    let mut builder = Builder {
+        file,
+        sources,
+        problems,
+        anchors: Vec::new(),
+        nodes: 0,
+        text: 0,
+    };
     let mut events = Parser::new_from_str_with_options(text, options);
     match builder.document(&mut events) {
         Ok(tree) => Some(tree),
@@ -201,11 +135,8 @@ impl Builder<'_> {
 
     /// Reads the only document of the file.
     fn document(&mut self, events: &mut Events<'_>) -> Result<Tree, Failed> {
-        let start = Location {
-            file: Arc::clone(self.file),
-            line: 1,
-            column: 1,
-        };
+        let start =
+            Location { file: Arc::clone(self.file), line: 1, column: 1 };
         let mut root = None;
         loop {
             let (event, span) = self.next(events)?;

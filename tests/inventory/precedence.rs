@@ -1,5 +1,6 @@
 //! Which variable wins: expected values are those of
-//! `ansible-inventory -i inventory.yml --list` of ansible-core 2.19.14.
+//! `ansible-inventory -i inventory.yml --list` of ansible-core 2.19.14, run
+//! on the same files.
 
 use piflash::inventory::Inventory;
 
@@ -52,11 +53,10 @@ fn files_beside_the_inventory_and_groups_count_as_in_ansible() {
     .file("group_vars/parent", "v6: parent-file\n")
     .file("host_vars/node1.yml", "v5: host-file\n");
     let inventory = lab.good();
-    let names =
-        ["d", "f", "prio", "same", "v1", "v2", "v3", "v4", "v5", "v6"];
-    insta::assert_snapshot!(vars(&inventory, "node1", &names), @"");
-    insta::assert_snapshot!(vars(&inventory, "node2", &names), @"");
-    insta::assert_snapshot!(vars(&inventory, "node3", &names), @"");
+    let names = ["d", "f", "prio", "same", "v1", "v2", "v3", "v4", "v5", "v6"];
+    insta::assert_snapshot!(vars(&inventory, "node1", &names), @r#"d={"c":3} f="b" prio="bravo" same="bravo" v1="all-file" v2="all-file" v3="child-inline" v4="child-file" v5="host-file" v6="child-file""#);
+    insta::assert_snapshot!(vars(&inventory, "node2", &names), @r#"d={"c":3} f="b" prio="bravo" same="bravo" v1="all-file" v2="all-file" v3="child-inline" v4="child-file" v5="parent-inline" v6="child-file""#);
+    insta::assert_snapshot!(vars(&inventory, "node3", &names), @r#"d={"c":3} f="b" prio="charlie" same="charlie" v1="all-file" v2="all-file" v3="child-inline" v4="child-file" v5="parent-inline" v6="host-node3""#);
     let node1 = inventory.node("node1").unwrap();
     assert!(!node1.vars.contains_key("ansible_group_priority"));
     let v5 = &node1.vars["v5"];
@@ -93,24 +93,23 @@ all:
     let inventory = lab.good();
     insta::assert_snapshot!(
         vars(&inventory, "web-01-xa", &["x", "y", "n", "m", "yes_", "ver"]),
-        @""
+        @r#"x="deep" y="deep2" n=1 m={"k":1,"l":3} yes_=true ver=1.3"#
     );
     insta::assert_snapshot!(
-        vars(&inventory, "web-02-xa", &["x", "y", "n"]), @""
+        vars(&inventory, "web-02-xa", &["x", "y", "n"]), @r#"x="deep" y="deep2" n=1"#
     );
     insta::assert_snapshot!(
-        vars(&inventory, "web-03-xb", &["x", "y", "n"]), @""
+        vars(&inventory, "web-03-xb", &["x", "y", "n"]), @r#"x="b" y=null n=1"#
     );
     insta::assert_snapshot!(
-        vars(&inventory, "p1", &["ansible_port", "x", "base"]), @""
+        vars(&inventory, "p1", &["ansible_port", "x", "base"]), @r#"ansible_port=2222 x=null base={"k":1,"l":2}"#
     );
     let lonely = inventory.node("lonely").unwrap();
     assert_eq!(lonely.groups, ["ungrouped"]);
     let web = inventory.node("web-01-xa").unwrap();
     let groups = ["a_top", "b_sub", "b_top", "c_sub", "deep", "solo_group"];
     assert_eq!(web.groups, groups);
-    let names: Vec<&str> =
-        inventory.nodes.iter().map(|n| &*n.name).collect();
+    let names: Vec<&str> = inventory.nodes.iter().map(|n| &*n.name).collect();
     assert_eq!(&names[..3], ["web-01-xa", "web-01-xb", "web-02-xa"]);
     assert_eq!(&names[7..], ["step0", "step5", "step10", "p1"]);
 }
