@@ -9,9 +9,12 @@
 //! ```
 
 pub mod base;
+pub mod commands;
 pub mod disk;
 pub mod fs;
-pub mod profile;
 pub mod inventory;
+pub mod plan;
+pub mod profile;
 pub mod progress;
 pub mod sink;
+pub mod ui;

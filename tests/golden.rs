@@ -83,7 +83,9 @@ fn becomes_a_node(name: &str) {
     assert_sound(&image, &case);
     assert_eq!(
         oracle::sfdisk_dump(&base).unwrap().replace("base.img", ""),
-        oracle::sfdisk_dump(&image).unwrap().replace("build/images/node3.img", "")
+        oracle::sfdisk_dump(&image)
+            .unwrap()
+            .replace("build/images/node3.img", "")
     );
     let (boot, root) = case.offsets();
     let before = tree::lines(&base, boot, root).unwrap();

@@ -9,14 +9,11 @@ use std::{
 
 use super::{
     demo::{self, DemoError},
-    facts::{Facts, FsKind, PartitionFacts, TableFacts, TableKind},
-    probe::{ProbeError, identify, probe_volumes},
+    facts::{Facts, FsKind},
+    probe::{ProbeError, probe_image},
 };
 use crate::{
-    disk::{
-        self, ImageFile, Overlay, Partition, PartitionTable, ReadAt,
-        TableError, Window,
-    },
+    disk::{ImageFile, Overlay, ReadAt, Window},
     fs::{Fat, FsError, Reader, ext4_view::Ext4View},
 };
 
@@ -50,8 +47,6 @@ pub struct Image {
     /// What it is.
     pub facts: Facts,
     device: Arc<ImageFile>,
-    boot: Partition,
-    root: Partition,
 }
 
 /// Why an image cannot be a base.
@@ -77,24 +72,6 @@ pub enum ImageError {
         format: &'static str,
         /// The command that unpacks it.
         command: &'static str,
-    },
-    /// No usable partition table.
-    #[error("{} has no usable partition table", .path.display())]
-    Table {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: TableError,
-    },
-    /// A file system cannot be read.
-    #[error("{}: partition {number} cannot be read", .path.display())]
-    FileSystem {
-        /// The file.
-        path: PathBuf,
-        /// The partition.
-        number: u32,
-        /// Why.
-        source: FsError,
     },
     /// It is a disk, but not a system that piflash knows.
     #[error("{} is not an image that piflash can use", .path.display())]
@@ -123,19 +100,12 @@ impl Image {
         };
         let device = ImageFile::new(file)
             .map_err(|source| ImageError::Io { path: path.clone(), source })?;
-        let table = PartitionTable::read(&device).map_err(|source| {
-            ImageError::Table { path: path.clone(), source }
-        })?;
         let device = Arc::new(device);
-        let facts = facts_of(&device, &table, &path)?;
-        let partition = |number| table.partition(number).cloned();
-        match (partition(facts.boot_partition), partition(facts.root_partition))
-        {
-            (Some(boot), Some(root)) => {
-                Ok(Self { name, source, facts, device, boot, root })
-            }
-            _ => unreachable!("facts name partitions of the table"),
-        }
+        let facts = facts_of(&device).map_err(|source| ImageError::Probe {
+            path,
+            source: Box::new(source),
+        })?;
+        Ok(Self { name, source, facts, device })
     }
 
     /// Returns the whole disk.
@@ -150,62 +120,34 @@ impl Image {
         self.device.file()
     }
 
-    /// Returns the FAT partition that the firmware reads.
-    #[must_use]
-    pub fn boot(&self) -> &Partition {
-        &self.boot
+    /// Returns the FAT partition that the firmware reads, seen through
+    /// `disk`: this image or an overlay of it.
+    pub fn boot<D: ReadAt>(&self, disk: D) -> io::Result<Window<D>> {
+        self.window(disk, self.facts.boot_partition)
     }
 
-    /// Returns the ext4 root partition.
-    #[must_use]
-    pub fn root(&self) -> &Partition {
-        &self.root
+    /// Returns the ext4 root partition, seen through `disk`.
+    pub fn root<D: ReadAt>(&self, disk: D) -> io::Result<Window<D>> {
+        self.window(disk, self.facts.root_partition)
+    }
+
+    fn window<D: ReadAt>(&self, disk: D, number: u32) -> io::Result<Window<D>> {
+        let partitions = &self.facts.table.partitions;
+        let partition = partitions
+            .iter()
+            .find(|partition| partition.number == number)
+            .ok_or(io::ErrorKind::NotFound)?;
+        Window::new(disk, partition.start, partition.len)
     }
 }
 
-fn facts_of(
-    device: &Arc<ImageFile>,
-    table: &PartitionTable,
-    path: &Path,
-) -> Result<Facts, ImageError> {
-    let io = |source| ImageError::Io { path: path.to_owned(), source };
-    let mut known = TableFacts {
-        kind: match table.kind {
-            disk::TableKind::Mbr => TableKind::Mbr,
-            disk::TableKind::Gpt => TableKind::Gpt,
-        },
-        disk_id: table.disk_id.clone(),
-        partitions: Vec::new(),
-    };
+fn facts_of(device: &Arc<ImageFile>) -> Result<Facts, ProbeError> {
     // The FAT editor wants something writable; nothing is written to it.
     let overlay = Arc::new(Overlay::new(Arc::<ImageFile>::clone(device)));
-    let mut readers: Vec<(u32, Box<dyn Reader>)> = Vec::new();
-    for partition in &table.partitions {
-        let window = partition.window(Arc::clone(&overlay)).map_err(io)?;
-        let volume = identify(&window).map_err(io)?;
-        let reader = match volume.fs {
-            Some(kind) => {
-                Some(open_reader(kind, window).map_err(|source| {
-                    let (path, number) = (path.to_owned(), partition.number);
-                    ImageError::FileSystem { path, number, source }
-                })?)
-            }
-            None => None,
-        };
-        readers.extend(reader.map(|reader| (partition.number, reader)));
-        known.partitions.push(PartitionFacts {
-            number: partition.number,
-            start: partition.start,
-            len: partition.len,
-            type_id: partition.kind.to_string(),
-            volume,
-        });
-    }
-    let volumes: Vec<(u32, &dyn Reader)> =
-        readers.iter().map(|(number, reader)| (*number, &**reader)).collect();
-    probe_volumes(&volumes, &known).map_err(|source| ImageError::Probe {
-        path: path.to_owned(),
-        source: Box::new(source),
+    probe_image(device.as_ref(), &|kind, partition| {
+        let window =
+            Window::new(Arc::clone(&overlay), partition.start, partition.len)?;
+        open_reader(kind, window)
     })
 }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     base::image::ImageSource,
-    disk::{Overlay, Partition, Window},
+    disk::Overlay,
     fs::{
         Fat, FsError,
         apply::{ApplyError, Card, Expectations, apply},
@@ -23,7 +23,7 @@ use crate::{
     },
     plan::Part,
     progress::Progress,
-    sink::{self, Written},
+    sink::raw::{self, Method, RawOptions, Written},
     ui::{self, Report, Ui},
 };
 
@@ -72,7 +72,6 @@ pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
 
 struct Built {
     written: Written,
-    changed: u64,
     checked: usize,
 }
 
@@ -94,15 +93,15 @@ fn build_one(job: &Job, dest: &Path, time: i64, ui: &Ui) -> Result<Built> {
     check(&overlay, job, &expected)?;
     bar.finish();
 
-    let io = |error: std::io::Error| CommandError::failed(&failed, &error);
-    let changed = overlay.changed().map_err(io)?;
-    let written = sink::write_raw(&overlay, Some(job.image.file()), dest, &bar)
-        .map_err(|error| CommandError::failed(&failed, &error))?;
-    Ok(Built {
-        written,
-        changed: changed.iter().map(|(_, len)| len).sum(),
-        checked: expected.len(),
-    })
+    let written = raw::write_image(
+        &overlay,
+        Some(job.image.file()),
+        dest,
+        &RawOptions::default(),
+        &bar,
+    )
+    .map_err(|error| CommandError::failed(&failed, &error))?;
+    Ok(Built { written, checked: expected.len() })
 }
 
 fn edit(
@@ -117,17 +116,16 @@ fn edit(
             source,
         }
     };
-    let window = |partition: &Partition, part| {
-        partition
-            .window(Arc::clone(overlay))
-            .map_err(|error| opening(part)(error.into()))
-    };
-    let boot = window(job.image.boot(), Part::Boot)?;
-    let root = window(job.image.root(), Part::Root)?;
-    let mut boot = Fat::open(boot, time).map_err(opening(Part::Boot))?;
+    let (boot, root) = (opening(Part::Boot), opening(Part::Root));
+    let window = job.image.boot(Arc::clone(overlay));
+    let mut fat = window
+        .map_err(FsError::from)
+        .and_then(|w| Fat::open(w, time))
+        .map_err(boot)?;
+    let window = job.image.root(overlay).map_err(|e| root(e.into()))?;
     let options = EditOptions { now: time, seed: 0 };
-    let mut root = Ext4::open(&root, options).map_err(opening(Part::Root))?;
-    let mut card = Card { boot: &mut boot, root: &mut root };
+    let mut ext4 = Ext4::open(&window, options).map_err(root)?;
+    let mut card = Card { boot: &mut fat, root: &mut ext4 };
     apply(&job.plan.edits, &mut card, time)
 }
 
@@ -138,13 +136,14 @@ fn check(
     expected: &Expectations,
 ) -> Result<()> {
     let failed = || format!("{} does not read back", job.plan.node);
-    let fs = |error: FsError| CommandError::failed(failed(), &error);
-    let window = |partition: &Partition| -> Result<Window<Arc<Overlay>>> {
-        partition.window(Arc::clone(overlay)).map_err(|e| fs(e.into()))
+    let open = || -> std::result::Result<_, FsError> {
+        let boot = Fat::open(job.image.boot(Arc::clone(overlay))?, 0)?;
+        let root = job.image.root(Arc::clone(overlay))?;
+        Ok((boot, Ext4View::open(Arc::new(root))?))
     };
-    let boot = Fat::open(window(job.image.boot())?, 0).map_err(fs)?;
-    let root =
-        Ext4View::open(Arc::new(window(job.image.root())?)).map_err(fs)?;
+    let (boot, root) = open().map_err(|e| {
+        CommandError::new(Kind::Verification, Report::new(failed()).because(&e))
+    })?;
     let mismatches = read_back(expected, &boot, &root);
     if mismatches.is_empty() {
         return Ok(());
@@ -168,10 +167,13 @@ fn summary(job: &Job, dest: &Path, built: &Built) -> String {
     line(
         "size",
         format!(
-            "{} ({} changed, {})",
-            ui::bytes(image.device().size()),
-            ui::bytes(built.changed),
-            built.written.method
+            "{} ({} changed; the rest {})",
+            ui::bytes(built.written.size),
+            ui::bytes(built.written.changed),
+            match built.written.method {
+                Method::Reflink => "shared with the base",
+                Method::Copied => "copied, sparse",
+            }
         ),
     );
     line(

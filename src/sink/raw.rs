@@ -39,6 +39,8 @@ pub enum Method {
 pub struct Written {
     /// Size of the image in bytes.
     pub size: u64,
+    /// Bytes in which it differs from the base, in whole blocks.
+    pub changed: u64,
     /// Bytes that were written: data of the base, unless it was shared, and
     /// changed blocks. Zeros that became holes count too.
     pub bytes: u64,
@@ -128,7 +130,7 @@ pub fn write_image(
     staged.publish()?;
     progress.finish();
     let method = if reflinked { Method::Reflink } else { Method::Copied };
-    Ok(Written { size, bytes, method })
+    Ok(Written { size, changed: changed_bytes, bytes, method })
 }
 
 /// Returns the base's file if it can be copied from as it is.
