@@ -375,6 +375,7 @@ fn unchanged_sectors_stay_unchanged() {
 /// Run with `--ignored --nocapture` for figures.
 #[test]
 #[ignore = "a measurement"]
+#[expect(clippy::print_stderr, reason = "the figures")]
 fn measure_small_writes_on_a_large_volume() {
     let volume = mkfs(32, 1, 512 << 10);
     let volume = mcopy(&volume, "/kernel8.img", &vec![1; 60 << 20]);
