@@ -41,6 +41,16 @@ impl Staged {
     /// and symbolic links: replacing either the link or its target would
     /// surprise somebody.
     pub fn create(path: &Path) -> Result<Self, SinkError> {
+        Self::create_by(path, |directory| {
+            let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+            open(directory, flags, Mode::from_raw_mode(MODE)).map(File::from)
+        })
+    }
+
+    fn create_by(
+        path: &Path,
+        nameless: impl FnOnce(&Path) -> Result<File, Errno>,
+    ) -> Result<Self, SinkError> {
         let fail = |op, kind| SinkError {
             path: path.to_owned(),
             offset: None,
@@ -63,10 +73,9 @@ impl Staged {
         };
         fs::create_dir_all(&directory).map_err(io("create directory of"))?;
         sweep(&directory, path);
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        match open(&directory, flags, Mode::from_raw_mode(MODE)) {
-            Ok(fd) => {
-                let (path, file) = (path.to_owned(), File::from(fd));
+        match nameless(&directory) {
+            Ok(file) => {
+                let path = path.to_owned();
                 Ok(Self { path, directory, file, name: None })
             }
             // Not on this file system, or not in this kernel.
@@ -268,5 +277,52 @@ fn sweep(directory: &Path, path: &Path) {
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
             let _ = fs::remove_file(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn names(dir: &Path) -> Vec<OsString> {
+        let mut names: Vec<_> = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// As on vfat, NFS or an old kernel.
+    #[test]
+    fn a_hidden_name_does_without_nameless_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/node3.img");
+        let create = || Staged::create_by(&path, |_| Err(Errno::OPNOTSUPP));
+        let deep = dir.path().join("deep");
+        for content in ["first", "second"] {
+            let staged = create().unwrap();
+            staged.file().write_all(content.as_bytes()).unwrap();
+            let other = create().unwrap();
+            assert!(names(&deep).len() >= 2, "one swept the other");
+            drop(other);
+            staged.publish().unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+            assert_eq!(names(&deep), ["node3.img"]);
+            let mode = fs::metadata(&path).unwrap().mode();
+            assert_eq!(mode & 0o7777, 0o600);
+        }
+        // Given up: the old one stays.
+        drop(create().unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "second");
+        assert_eq!(names(&deep), ["node3.img"]);
+        // Killed: the next run sweeps.
+        let mut killed = create().unwrap();
+        let stale = killed.name.take().unwrap();
+        drop(killed);
+        assert!(stale.exists());
+        Staged::create(&path).unwrap().publish().unwrap();
+        assert_eq!(names(&deep), ["node3.img"]);
     }
 }

@@ -159,6 +159,7 @@ fn many_threads_may_write() {
 /// 70 MB in 4 KiB writes; run with `--ignored --nocapture` for figures.
 #[test]
 #[ignore = "a measurement"]
+#[expect(clippy::print_stderr, reason = "the figures")]
 fn measure_a_large_file() {
     for limit in [128 << 20, 0] {
         let overlay = spilling(Arc::new(Zeros(200 << 20)), limit);

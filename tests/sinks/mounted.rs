@@ -1,5 +1,5 @@
 use super::{
-    atomic::{Faulty, names, write},
+    atomic::{names, write},
     conformance::{cases, judge, raw},
 };
 use piflash::{
@@ -12,7 +12,6 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
-    time::Duration,
 };
 
 fn run(program: &str, package: &str, args: &[&str]) {
@@ -90,20 +89,6 @@ fn blocks_are_shared_on_xfs() {
     let args = ["-q", "-m", "reflink=1"];
     on("mkfs.xfs", "xfsprogs", &args, "loop", |mount| {
         every_case(mount, Method::Reflink);
-    });
-}
-
-/// vfat has no holes, no links and no nameless files.
-#[test]
-#[ignore = "needs root and a loop device"]
-fn a_hidden_name_does_where_there_is_no_nameless_file() {
-    let options = "loop,fmask=0177";
-    on("mkfs.vfat", "dosfstools", &["-F", "32"], options, |mount| {
-        every_case(mount, Method::Copied);
-        let out = mount.join("failing");
-        let base = Faulty { delay: Duration::ZERO, fails_at: 1 << 20 };
-        write(Arc::new(base), &out.join("node3.img")).unwrap_err();
-        assert_eq!(names(&out), [""; 0]);
     });
 }
 

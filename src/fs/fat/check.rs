@@ -107,7 +107,7 @@ pub(super) fn count_free(
     let mut at = volume.fat.saturating_add(first);
     let mut buffer = [0; 65_536];
     while left > 0 {
-        let count = left.min(buffer.len() / width);
+        let count = left.min(16_384);
         let bytes = count.saturating_mul(width);
         let part = buffer.get_mut(..bytes).unwrap_or_default();
         device.read_at(at, part).map_err(FsErrorKind::Io)?;

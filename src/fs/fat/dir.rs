@@ -31,11 +31,11 @@ impl Entry {
 
     /// Compares as FAT does, with either name and without case.
     pub(super) fn is_named(&self, name: &str) -> bool {
-        let upper = |s: &str| -> Vec<char> {
-            s.chars().flat_map(char::to_uppercase).collect()
+        let same = |ours: &str| {
+            let ours = ours.chars().flat_map(char::to_uppercase);
+            ours.eq(name.chars().flat_map(char::to_uppercase))
         };
-        let name = upper(name);
-        upper(&self.name) == name || upper(&self.short) == name
+        same(&self.name) || same(&self.short)
     }
 }
 
