@@ -1,9 +1,9 @@
 //! One node on each release: what is planned and what it changes.
 //!
 //! `tests/cases/NAME/` holds the release's files (`image.yaml`), the
-//! inventory, and two snapshots: `plan.snap`, what `piflash plan` prints, and
-//! `tree.snap`, what building changed in the two file systems, as others
-//! read them.
+//! inventory, and three snapshots: `plan.snap`, what `piflash plan` prints,
+//! `files.snap`, what it writes into files, and `tree.snap`, what building
+//! changed in the two file systems, as others read them.
 
 use std::{fs, path::Path};
 
@@ -67,6 +67,22 @@ fn assert_sound(image: &Path, case: &Case) {
     oracle::fsck_vfat(image, boot, len).unwrap();
 }
 
+/// What is written into the files of this release: the same first-boot
+/// files and accounts everywhere are left to others.
+fn contents(plan: &str) -> String {
+    let plan: serde_json::Value = serde_json::from_str(plan).unwrap();
+    let mut text = String::new();
+    for edit in plan["edits"].as_array().unwrap() {
+        let path = edit["path"].as_str().unwrap();
+        let Some(content) = edit["content"].as_str() else { continue };
+        let own = ["/usr/local/", "/etc/systemd/system/"];
+        if !own.iter().any(|folder| path.starts_with(folder)) {
+            text += &format!("=== {path}\n{content}\n");
+        }
+    }
+    text
+}
+
 fn becomes_a_node(name: &str) {
     let case = Case::load(name);
     let env = Env::new();
@@ -76,6 +92,8 @@ fn becomes_a_node(name: &str) {
 
     let plan = env.run(&["plan", "node3", "--image", "base.img"]);
     assert_eq!(plan.code, Some(0), "{name}: {plan}");
+    let json = env.run(&["plan", "node3", "--image", "base.img", "--json"]);
+    assert_eq!(json.code, Some(0), "{name}: {json}");
     let build = env.run(&["build", "node3", "--image", "base.img"]);
     assert_eq!(build.code, Some(0), "{name}: {build}");
 
@@ -93,6 +111,7 @@ fn becomes_a_node(name: &str) {
     let changes = tree::diff(&before, &after).join("\n");
     snapshots(name).bind(|| {
         insta::assert_snapshot!("plan", plan.stdout);
+        insta::assert_snapshot!("files", contents(&json.stdout));
         insta::assert_snapshot!("tree", changes);
     });
 }

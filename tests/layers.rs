@@ -24,7 +24,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 ];
 
 /// The only bridge from a plan to bytes.
-const BRIDGE: &str = "src/fs/apply.rs";
+const BRIDGE: &str = "src/fs/apply/";
 
 /// A file's room: the first name below `src/`.
 fn room(path: &str) -> &str {
@@ -97,7 +97,7 @@ fn violations(path: &str, source: &str) -> Vec<String> {
     used(source)
         .into_iter()
         .filter(|(name, _)| {
-            let bridge = path == BRIDGE && name == "plan";
+            let bridge = path.starts_with(BRIDGE) && name == "plan";
             let shared = name == own || name == "progress" || name == "self";
             !(shared || bridge || allowed.contains(&name.as_str()))
         })
@@ -148,7 +148,7 @@ fn the_rule_finds_every_spelling() {
         ["src/disk/mod.rs:1: disk may not use ui"]
     );
     let plan = "use crate::{plan::Plan, progress::Progress};";
-    assert!(violations(BRIDGE, plan).is_empty());
+    assert!(violations("src/fs/apply/mod.rs", plan).is_empty());
     assert_eq!(violations("src/fs/mod.rs", plan).len(), 1);
     assert!(violations("src/commands/build.rs", bad).is_empty());
     assert_eq!(violations("src/misc.rs", "").len(), 1);

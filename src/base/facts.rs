@@ -310,7 +310,7 @@ pub enum FirstBoot {
 pub struct SshFacts {
     /// Whether its unit is in the image.
     pub installed: bool,
-    /// Whether `/etc/ssh/sshd_config.d` is there.
+    /// Whether sshd reads `/etc/ssh/sshd_config.d` (OpenSSH since 8.2).
     pub drop_ins: bool,
     /// Whether it starts at boot.
     pub enabled: bool,

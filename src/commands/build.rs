@@ -16,10 +16,9 @@ use crate::{
     disk::Overlay,
     fs::{
         Fat, FsError,
-        apply::{ApplyError, Card, Expectations, apply},
+        apply::{ApplyError, Card, Expectations, apply, read_back},
         ext4::{EditOptions, Ext4},
         ext4_view::Ext4View,
-        readback::read_back,
     },
     plan::Part,
     progress::Progress,

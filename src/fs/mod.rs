@@ -11,7 +11,6 @@ mod error;
 pub mod ext4;
 pub mod ext4_view;
 mod fat;
-pub mod readback;
 
 use crate::disk::ReadAt;
 pub use error::{FsError, FsErrorKind};

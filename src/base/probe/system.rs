@@ -90,7 +90,12 @@ pub(super) fn ssh(
         installed |= units.state(unit)?.present;
         enabled |= units.enabled(unit)?;
     }
-    let drop_ins = root.exists("/etc/ssh/sshd_config.d")?;
+    let config = root.text("/etc/ssh/sshd_config")?.unwrap_or_default();
+    let drop_ins = config.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next().is_some_and(|w| w.eq_ignore_ascii_case("include"))
+            && words.any(|w| w == "/etc/ssh/sshd_config.d/*.conf")
+    });
     let regenerates_host_keys =
         units.state("regenerate_ssh_host_keys.service")?;
     Ok(SshFacts { installed, enabled, drop_ins, regenerates_host_keys })

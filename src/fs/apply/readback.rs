@@ -3,10 +3,8 @@
 
 use std::fmt;
 
-use super::{
-    FileKind, FsError, Reader,
-    apply::{Expectations, Expected},
-};
+use super::{Expectations, Expected};
+use crate::fs::{FileKind, FsError, Reader};
 use crate::plan::{Access, Part};
 
 /// A path that does not read back as it was written.

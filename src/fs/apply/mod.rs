@@ -1,11 +1,14 @@
 //! From a plan to bytes: the only place where the two meet.
 
+mod readback;
+
 use std::{collections::BTreeMap, error::Error, fmt};
 
 use super::{
     Editor, FileKind, FsError, FsErrorKind, Meta, cmdline, config_txt,
 };
 use crate::plan::{Access, Action, Edit, Part};
+pub use readback::{Mismatch, read_back};
 
 /// What must be at a path once a plan is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
