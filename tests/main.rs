@@ -19,5 +19,6 @@ mod golden;
 mod inventory;
 mod layers;
 mod privileged;
+mod profiles;
 mod sinks;
 mod support;

@@ -199,10 +199,9 @@ fn summary(job: &Job, dest: &Path, built: &Built) -> String {
     line(
         "injected",
         format!(
-            "{} edits by profile {}, {} paths read back",
-            plan.edits.len(),
-            plan.profile,
-            built.checked
+            "{} paths, all read back: {}",
+            built.checked,
+            plan.parts.join(", ")
         ),
     );
     for key in keys {
@@ -221,16 +220,25 @@ fn summary(job: &Job, dest: &Path, built: &Built) -> String {
     line(
         "write it",
         format!(
-            "sudo dd if={} of=/dev/sdX bs=4M conv=fsync status=progress \
-             (or Etcher, or rpi-imager: \"Use custom\", no customisation)",
+            "sudo dd if={} of=/dev/sdX bs=4M conv=fsync status=progress",
             dest.display()
         ),
     );
     line(
+        "",
+        "or with Etcher, or with rpi-imager (\"Use custom\", its own \
+         customisation off)"
+            .to_owned(),
+    );
+    line(
         "power-up",
-        "the node takes its address and name, grows its file system, lets \
-         you in by key, and runs its first-boot steps; on the node: \
-         piflash-node status"
+        "the node grows its file system, takes its name and address, lets"
+            .to_owned(),
+    );
+    line(
+        "",
+        "you in by key and runs its first-boot steps; there: \
+         sudo piflash-node status"
             .to_owned(),
     );
     text

@@ -23,7 +23,6 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// Variables that are read and checked, but that nothing acts on yet. A plan
 /// says so, because silence would be taken for consent.
 const LATER: &[&str] = &[
-    "wifi",
     "locale",
     "packages",
     "upgrade",

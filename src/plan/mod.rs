@@ -24,6 +24,8 @@ pub struct Plan {
     pub profile: String,
     /// The profile's title.
     pub profile_title: String,
+    /// What is done, by the names of the profile's parts: `account`, `ssh`.
+    pub parts: Vec<String>,
     /// The edits, in the order in which they are to be applied.
     pub edits: Vec<Edit>,
     /// What the owner should know.
@@ -39,6 +41,10 @@ pub enum PlanError {
     /// The account cannot be made in this image.
     #[error("account")]
     Account(#[from] AccountError),
+    /// The inventory asks for something without which the node could not be
+    /// reached.
+    #[error("`{0}` is not supported by this version")]
+    Unsupported(&'static str),
     /// The image lacks a file without which it cannot be a node.
     #[error("the image has no {0}")]
     NoFile(&'static str),
@@ -53,12 +59,16 @@ impl Plan {
         profiles: &Profiles,
         time: i64,
     ) -> Result<Self, PlanError> {
+        if node.wifi.is_some() {
+            return Err(PlanError::Unsupported("wifi"));
+        }
         let context = context::build(node, facts, time)?;
         let profile = profiles.choose(&context)?;
         Ok(Self {
             node: node.name.clone(),
             profile: profile.name().to_owned(),
             profile_title: profile.title().to_owned(),
+            parts: profile.parts().to_vec(),
             edits: profile.edits(&context)?,
             notes: context::notes(node, facts),
         })

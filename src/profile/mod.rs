@@ -88,6 +88,12 @@ impl Profile<'_> {
         &self.file.title
     }
 
+    /// Returns the names of the parts it is made of.
+    #[must_use]
+    pub fn parts(&self) -> &[String] {
+        &self.file.parts
+    }
+
     /// Returns the edits for one node, in the order in which they are to be
     /// applied. `context` is what templates see.
     pub fn edits(&self, context: &Value) -> Result<Vec<Edit>, ProfileError> {

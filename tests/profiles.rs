@@ -1,0 +1,82 @@
+//! A user's own `profiles/` beside the inventory.
+
+use crate::support::{env::Env, repository};
+
+fn env() -> Env {
+    let env = Env::new();
+    let example = repository().join("examples/homelab.yml");
+    env.write("inventory.yml", std::fs::read(example).unwrap());
+    env
+}
+
+const PLAN: &[&str] = &["plan", "node3", "--image", "demo"];
+
+#[test]
+fn a_new_system_is_a_new_file() {
+    let env = env();
+    env.write(
+        "profiles/os/mine.yaml",
+        "title: My own\nwhen: facts.os.codename == 'trixie'\npriority: 10\n\
+         use: [identity]\nedits:\n\
+         - write: /etc/motd\n  content: \"This is {{ node.name }}.\\n\"\n\
+         \x20 why: a greeting\n",
+    );
+    let plan = env.run(PLAN);
+    assert_eq!(plan.code, Some(0), "{plan}");
+    assert!(plan.stdout.contains("My own (profile mine)"), "{plan}");
+    assert!(plan.stdout.contains("/etc/motd (15 bytes)"), "{plan}");
+    assert!(!plan.stdout.contains("piflash-firstboot"), "{plan}");
+}
+
+#[test]
+fn a_file_of_the_same_name_replaces_the_built_in_one() {
+    let env = env();
+    env.write(
+        "profiles/part/kernel.yaml",
+        "- kernel_words: [quiet]\n  on: boot\n",
+    );
+    let plan = env.run(PLAN);
+    assert_eq!(plan.code, Some(0), "{plan}");
+    assert!(plan.stdout.contains("+= quiet"), "{plan}");
+    assert!(!plan.stdout.contains("cgroup"), "{plan}");
+}
+
+#[test]
+fn what_is_wrong_with_a_profile_is_said_with_its_place() {
+    for (step, said) in [
+        ("- write: /etc/x\n", "needs `content`"),
+        ("- write: /etc/x\n  content: '{{ nod.name }}'\n", "undefined"),
+        ("- write: ../x\n  content: ''\n", "plain absolute path"),
+        ("- write: /a/../x\n  content: ''\n", "plain absolute path"),
+        ("- write: /x\n  content: ''\n  mode: '999'\n", "not octal"),
+        ("- write: /x\n  content: ''\n  owner: root\n", "uid:gid"),
+        ("- write: /x\n  content: ''\n  remove: /y\n", "exactly one verb"),
+        ("- wirte: /x\n", "wirte"),
+        ("- write: /x\n  template: none.j2\n", "none.j2"),
+        ("- symlink: /x\n", "needs `to`"),
+        ("- why: nothing\n", "exactly one verb"),
+    ] {
+        let env = env();
+        env.write("profiles/part/kernel.yaml", step);
+        let plan = env.run(PLAN);
+        assert_eq!(plan.code, Some(1), "{step}: {plan}");
+        assert!(plan.stderr.contains("part/kernel.yaml"), "{plan}");
+        assert!(plan.stderr.contains(said), "`{said}`: {plan}");
+    }
+}
+
+#[test]
+fn an_image_that_no_profile_is_for() {
+    let env = env();
+    for name in
+        ["raspberry-pi-os", "raspberry-pi-os-legacy", "ubuntu", "debian"]
+    {
+        let text = "title: none\nwhen: false\n";
+        env.write(&format!("profiles/os/{name}.yaml"), text);
+    }
+    let plan = env.run(PLAN);
+    assert_eq!(plan.code, Some(1), "{plan}");
+    for said in ["trixie", "no profile is for this image", "ubuntu"] {
+        assert!(plan.stderr.contains(said), "{plan}");
+    }
+}
