@@ -48,11 +48,14 @@ impl Overlay {
     fn changed(&self) -> BTreeSet<u64> {
         let blocks = self.blocks.lock().unwrap();
         let mut before = [0; BLOCK as usize];
-        let differs = |(block, bytes): &(&u64, &Box<[u8]>)| {
-            self.base.read_exact_at(&mut before, **block * BLOCK).unwrap();
-            before[..] != bytes[..]
-        };
-        blocks.iter().filter(differs).map(|(block, _)| *block).collect()
+        let mut changed = BTreeSet::new();
+        for (block, bytes) in blocks.iter() {
+            self.base.read_exact_at(&mut before, block * BLOCK).unwrap();
+            if before[..] != bytes[..] {
+                changed.insert(*block);
+            }
+        }
+        changed
     }
 
     fn save(&self, path: &Path) {
