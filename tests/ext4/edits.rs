@@ -296,3 +296,22 @@ fn block_maps_are_read_replaced_and_removed() {
     assert!(!view.tree.contains_key("/b"));
     assert_eq!(view.tree.len(), 115);
 }
+
+#[test]
+fn new_inodes_have_a_creation_time_and_removed_ones_a_deletion_time() {
+    let disk = disk("trixie");
+    let ino = judged(&disk).inodes["/usr/local/bin/tool"];
+    let mut fs = disk.open();
+    let meta = meta(0o644, 0, 0, 5);
+    fs.write("/etc/new", &Bytes(vec![1]), meta).unwrap();
+    fs.remove("/usr").unwrap();
+    fs.commit().unwrap();
+    let dir = TempDir::new().unwrap();
+    let stat = &judge(&disk.bytes(), dir.path()).stats["/etc/new"];
+    assert!(stat.contains(&format!("crtime: {NOW:#x}:00000000")), "{stat}");
+    assert!(stat.contains(&format!("ctime: {NOW:#x}:00000000")), "{stat}");
+    let image = dir.path().join("judged.img");
+    let stat = debugfs(&image, false, &[format!("stat <{ino}>")]);
+    assert!(stat.contains("Links: 0 "), "{stat}");
+    assert!(stat.contains(&format!("dtime: {NOW:#x}")), "{stat}");
+}

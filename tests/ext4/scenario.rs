@@ -94,9 +94,9 @@ fn header(image: &Path, field: &str) -> u64 {
 fn make(set: FeatureSet, scenario: Scenario) -> Base {
     let dir = TempDir::new().unwrap();
     let (tree, image) = (dir.path().join("tree"), dir.path().join("base.img"));
-    let fragments = if scenario == Scenario::Fragmented { 1200 } else { 0 };
+    let fragments = if scenario == Scenario::Fragmented { 700 } else { 0 };
     let small = set.name == "1k" || set.name.contains("128");
-    let index_entries = if small { 250 } else { 500 };
+    let index_entries = if small { 150 } else { 300 };
     build_tree(&tree, index_entries, fragments);
     // lost+found, ten reserved inodes, an orphan file, and what is below.
     let inodes = format!("-N{}", index_entries + 48);
@@ -106,7 +106,7 @@ fn make(set: FeatureSet, scenario: Scenario) -> Base {
     } else {
         more.push("-N4096");
     }
-    mke2fs(&image, 24, set, &more, Some(&tree));
+    mke2fs(&image, 16, set, &more, Some(&tree));
     let mut commands = vec![
         "ea_set /etc/hosts user.small value".to_owned(),
         format!("ea_set /etc/hostname user.large {}", "v".repeat(400)),

@@ -1,5 +1,6 @@
 //! Full, fragmented, and large.
 
+use std::collections::HashSet;
 use std::fs;
 
 use piflash::fs::{Editor, FsErrorKind, Reader};
@@ -8,7 +9,7 @@ use tempfile::TempDir;
 use super::scenario::{Scenario, base};
 use crate::support::ext4::{
     Bytes, Disk, FEATURE_SETS, FeatureSet, Kind, NOW, assert_same, debugfs,
-    judge, meta, mke2fs, noise, own_view, without_xattrs,
+    judge, meta, mke2fs, noise, own_view, run_ok, without_xattrs,
 };
 
 fn disk(name: &str, scenario: Scenario) -> Disk {
@@ -162,4 +163,105 @@ fn unwritten_extents_read_as_zero() {
     let dir = TempDir::new().unwrap();
     let view = judge(&disk.bytes(), dir.path());
     assert_same("ours", &own_view(&fs), &without_xattrs(&view.tree));
+}
+
+/// Every block number that debugfs prints, ranges included.
+fn block_list(text: &str) -> Vec<usize> {
+    text.split([' ', ',', '\n'])
+        .filter_map(|word| {
+            let (first, last) = word.split_once('-').unwrap_or((word, word));
+            Some((first.parse().ok()?, last.parse().ok()?))
+        })
+        .flat_map(|(first, last): (usize, usize)| first..=last)
+        .collect()
+}
+
+#[test]
+fn nothing_in_use_changes_before_the_commit_and_the_journal_never() {
+    for set in FEATURE_SETS {
+        let disk = disk(set.name, Scenario::NearlyFull);
+        let before = disk.bytes();
+        let size = 1024usize << before[1024 + 0x18];
+        let dir = TempDir::new().unwrap();
+        let image = dir.path().join("before.img");
+        fs::write(&image, &before).unwrap();
+        let dump = run_ok("dumpe2fs", &[image.to_str().unwrap()]);
+        let free: HashSet<usize> = dump
+            .lines()
+            .filter_map(|line| line.strip_prefix("  Free blocks: "))
+            .flat_map(block_list)
+            .collect();
+        assert!(!free.is_empty());
+        let mut fs = disk.open();
+        let meta = meta(0o644, 0, 0, NOW);
+        fs.write("/etc/hosts", &Bytes(noise(9000, 1)), meta).unwrap();
+        fs.write("/var/big", &Bytes(noise(1_500_000, 2)), meta).unwrap();
+        fs.mkdir("/new", meta).unwrap();
+        fs.remove("/usr").unwrap();
+        fs.remove("/etc/slow").unwrap();
+        let now = disk.bytes();
+        for block in 0..before.len() / size {
+            let range = block * size..(block + 1) * size;
+            assert!(
+                free.contains(&block) || before[range.clone()] == now[range],
+                "{}: block {block} is in use and changed",
+                set.name
+            );
+        }
+        fs.commit().unwrap();
+        let after = disk.bytes();
+        let journal = debugfs(&image, false, &["blocks <8>".to_owned()]);
+        let journal = block_list(&journal);
+        assert!(journal.len() * size >= 4 << 20);
+        for block in journal {
+            let range = block * size..(block + 1) * size;
+            assert!(before[range.clone()] == after[range], "the journal");
+        }
+        judge(&after, dir.path());
+    }
+}
+
+/// Bitmaps that were never written are begun, with their padding.
+#[test]
+fn groups_that_were_never_used() {
+    for name in ["uninit_bg", "trixie", "ubuntu-24.04", "2k", "1k"] {
+        let set = FEATURE_SETS.iter().find(|set| set.name == name).unwrap();
+        let dir = TempDir::new().unwrap();
+        let image = dir.path().join("fresh.img");
+        // The last group is short.
+        mke2fs(&image, 61, *set, &["-Jsize=4", "-N4096"], None);
+        let dump = run_ok("dumpe2fs", &[image.to_str().unwrap()]);
+        assert!(dump.contains("INODE_UNINIT"), "{dump}");
+        assert!(dump.contains("BLOCK_UNINIT"), "{dump}");
+        let disk = Disk::new(fs::read(&image).unwrap());
+        let mut fs = disk.open();
+        let meta = meta(0o644, 0, 0, NOW);
+        // Into the last block, through all groups.
+        let mut number = 0;
+        while fs
+            .write(&format!("/{number}"), &Bytes(noise(4 << 20, number)), meta)
+            .is_ok()
+        {
+            number += 1;
+        }
+        for small in 0..2000 {
+            fs.write(&format!("/s{small}"), &Bytes(vec![]), meta).unwrap();
+        }
+        fs.commit().unwrap();
+        fs::write(&image, disk.bytes()).unwrap();
+        crate::support::ext4::e2fsck_clean(&image);
+        assert!(fs.read("/3").unwrap() == noise(4 << 20, 3));
+        let dump = run_ok("dumpe2fs", &[image.to_str().unwrap()]);
+        assert!(!dump.contains("BLOCK_UNINIT"), "{dump}");
+        // Back to empty.
+        for number in 0..number {
+            fs.remove(&format!("/{number}")).unwrap();
+        }
+        for small in 0..2000 {
+            fs.remove(&format!("/s{small}")).unwrap();
+        }
+        fs.commit().unwrap();
+        fs::write(&image, disk.bytes()).unwrap();
+        crate::support::ext4::e2fsck_clean(&image);
+    }
 }
