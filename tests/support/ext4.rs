@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
 
@@ -156,20 +156,28 @@ pub fn noise(len: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
+/// Finds a tool, also where only root looks.
+fn find_tool(tool: &str) -> PathBuf {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{path}:/usr/sbin:/sbin");
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(tool))
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| {
+            panic!("{tool} is missing (Debian package e2fsprogs)")
+        })
+}
+
 /// Runs a tool of e2fsprogs.
 pub fn run(tool: &str, args: &[&str]) -> Output {
-    let path = std::env::var("PATH").unwrap_or_default();
-    Command::new(tool)
+    Command::new(find_tool(tool))
         .args(args)
-        .env("PATH", format!("{path}:/usr/sbin:/sbin"))
         .env("LC_ALL", "C.UTF-8")
         .env("TZ", "UTC")
         .env("E2FSPROGS_FAKE_TIME", "1750000000")
         .env("MKE2FS_CONFIG", "/dev/null")
         .output()
-        .unwrap_or_else(|error| {
-            panic!("{tool}: {error} (Debian package e2fsprogs)")
-        })
+        .unwrap()
 }
 
 pub fn run_ok(tool: &str, args: &[&str]) -> String {
@@ -283,44 +291,65 @@ pub struct View {
     pub stats: BTreeMap<String, String>,
 }
 
-fn walk(dir: &Path, prefix: &str, paths: &mut Vec<String>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let entry = entry.unwrap();
-        let path =
-            format!("{prefix}/{}", entry.file_name().into_string().unwrap());
-        if entry.file_type().unwrap().is_dir() {
-            walk(&entry.path(), &path, paths);
+/// Lists every path, level by level. Special characters are not expected.
+fn list(image: &Path) -> Vec<String> {
+    let mut paths = vec!["/".to_owned()];
+    let mut level = paths.clone();
+    while !level.is_empty() {
+        let commands: Vec<_> =
+            level.iter().map(|dir| format!("ls -p \"{dir}\"")).collect();
+        let out = debugfs(image, false, &commands);
+        let mut below = Vec::new();
+        let parts = out.split("debugfs: ls -p ").skip(1);
+        for (dir, part) in level.iter().zip(parts) {
+            // /inode/mode/owner/group/name/size/
+            for line in part.lines().filter(|line| line.starts_with('/')) {
+                let fields: Vec<_> = line.split('/').collect();
+                let (mode, name) = (fields[2], fields[5]);
+                let unused = fields[1] == "0";
+                if unused || name == "." || name == ".." {
+                    continue;
+                }
+                let path = format!("{}/{name}", dir.trim_end_matches('/'));
+                if mode.starts_with("04") {
+                    below.push(path.clone());
+                }
+                paths.push(path);
+            }
         }
-        paths.push(path);
+        level = below;
     }
+    paths.sort();
+    paths
 }
 
 /// Reads everything with debugfs.
 pub fn debugfs_view(image: &Path) -> View {
     let dump = TempDir::new_in(image.parent().unwrap()).unwrap();
-    let target = dump.path().to_str().unwrap();
-    let out = debugfs(image, false, &[format!("rdump / {target}")]);
-    // It warns of owners and times it may not set; nothing else.
-    drop(out);
-    // Directories may be unreadable as dumped.
-    run_ok("chmod", &["-R", "u+rwX", target]);
-    let mut paths = vec!["/".to_owned()];
-    walk(dump.path(), "", &mut paths);
-    paths.sort();
+    let paths = list(image);
     let commands: Vec<_> =
         paths.iter().map(|path| format!("stat \"{path}\"")).collect();
     let out = debugfs(image, false, &commands);
+    let mut stats = out.split("debugfs: stat ").skip(1);
     let mut view = View::default();
-    let mut parts = out.split("debugfs: stat ").skip(1);
+    let mut dumps = Vec::new();
     for path in &paths {
-        let text = parts.next().expect("one answer for each path");
+        let text = stats.next().expect("one answer for each path");
         let (line, text) = text.split_once('\n').unwrap();
         assert_eq!(line, format!("\"{path}\""));
-        let local = dump.path().join(path.trim_start_matches('/'));
-        let entry = parse_stat(text, &local);
         view.inodes.insert(path.clone(), number(text, "Inode:"));
-        view.tree.insert(path.clone(), entry);
         view.stats.insert(path.clone(), text.trim_end().to_owned());
+        let (kind, size) = (word(text, "Type:"), number(text, "Size:"));
+        let fast = text.contains("Fast link dest: ");
+        if kind != "directory" && size > 0 && !fast {
+            let to = dump.path().join(view.inodes[path].to_string());
+            dumps.push(format!("dump \"{path}\" {}", to.display()));
+        }
+    }
+    debugfs(image, false, &dumps);
+    for (path, text) in &view.stats {
+        let local = dump.path().join(view.inodes[path].to_string());
+        view.tree.insert(path.clone(), parse_stat(text, &local));
     }
     view
 }
@@ -359,9 +388,13 @@ fn parse_stat(text: &str, local: &Path) -> Entry {
     let kind = match word(text, "Type:") {
         "directory" => Kind::Directory,
         "symlink" => {
-            let target = fs::read_link(local).unwrap();
-            Kind::Symlink(target.into_os_string().into_string().unwrap())
+            let fast = text.split_once("Fast link dest: \"");
+            Kind::Symlink(match fast {
+                Some((_, rest)) => rest.split('"').next().unwrap().to_owned(),
+                None => fs::read_to_string(local).unwrap(),
+            })
         }
+        "regular" if number(text, "Size:") == 0 => Kind::File(Vec::new()),
         "regular" => Kind::File(fs::read(local).unwrap()),
         other => panic!("{other} in\n{text}"),
     };
