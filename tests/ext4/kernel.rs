@@ -61,9 +61,8 @@ fn read_tree(root: &Path, path: &Path, tree: &mut Tree) {
 #[ignore = "needs root and a loop device"]
 fn the_kernel_reads_and_writes_what_was_edited() {
     for set in FEATURE_SETS {
-        let disk = Disk::new(
-            base(set, Scenario::Fragmented).get().unwrap().bytes.clone(),
-        );
+        let disk =
+            Disk::new(base(set, Scenario::Roomy).get().unwrap().bytes.clone());
         let mut editor = disk.open();
         for number in 0..300u32 {
             let path = format!("/index/kernel-ä-{number}");
