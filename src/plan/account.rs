@@ -47,6 +47,30 @@ pub(super) struct Account {
     sudoers_name: String,
 }
 
+impl Account {
+    /// Returns uid and primary gid of a user, by name or number.
+    pub(super) fn user(&self, user: &str) -> Option<(u32, u32)> {
+        let table = Table::parse(&self.passwd);
+        if let Some(row) = table.find(user).or_else(|| table.find_by(2, user)) {
+            return Some((
+                row.get(2)?.parse().ok()?,
+                row.get(3)?.parse().ok()?,
+            ));
+        }
+        // A number without a user is its own group.
+        user.parse().ok().map(|uid| (uid, uid))
+    }
+
+    /// Returns the gid of a group, by name or number.
+    pub(super) fn group(&self, group: &str) -> Option<u32> {
+        let table = Table::parse(&self.group);
+        match table.find(group) {
+            Some(row) => row.get(2)?.parse().ok(),
+            None => group.parse().ok(),
+        }
+    }
+}
+
 /// Why the account cannot be made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AccountError {

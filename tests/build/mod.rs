@@ -1,5 +1,6 @@
 //! `piflash build` as a user runs it, judged by tools that are not ours.
 
+mod custom;
 mod demo;
 mod interrupted;
 mod refused;
