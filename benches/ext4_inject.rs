@@ -140,20 +140,6 @@ impl BlockDevice for Device {
     }
 }
 
-struct Bytes<'b>(&'b [u8]);
-
-impl ReadAt for Bytes<'_> {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let start = offset as usize;
-        buf.copy_from_slice(&self.0[start..start + buf.len()]);
-        Ok(())
-    }
-}
-
 enum Edit {
     Mkdir(String),
     Write { path: String, content: Vec<u8>, mode: u16, replace: bool },
@@ -302,7 +288,7 @@ fn ours(overlay: &Overlay, edits: &[Edit]) {
         match edit {
             Edit::Mkdir(path) => fs.mkdir(path, meta(0o755)).unwrap(),
             Edit::Write { path, content, mode, .. } => {
-                fs.write(path, &Bytes(content), meta(*mode)).unwrap();
+                fs.write(path, &content, meta(*mode)).unwrap();
             }
         }
     }

@@ -8,9 +8,10 @@ use tempfile::TempDir;
 
 use super::scenario::build_tree;
 use crate::support::ext4::{
-    Bytes, Disk, FEATURE_SETS, FeatureSet, Kind, NOW, debugfs, e2fsck_clean,
-    e2fsck_index, judge, meta, mke2fs, noise, own_view,
+    Disk, FEATURE_SETS, FeatureSet, NOW, debugfs, e2fsck_clean, e2fsck_index,
+    meta, mke2fs, noise,
 };
+use crate::support::ext4_judges::{Kind, judge, own_view};
 
 fn set(name: &str) -> FeatureSet {
     *FEATURE_SETS.iter().find(|set| set.name == name).unwrap()
@@ -43,7 +44,7 @@ fn three_hundred_entries_into_five_thousand() {
         let mut fs = disk.open();
         for number in 0..300 {
             let path = format!("/index/added-ß-{number}");
-            let content = Bytes(noise(number, 1));
+            let content = noise(number, 1);
             fs.write(&path, &content, meta(0o644, 0, 0, NOW)).unwrap();
         }
         for number in (0..5000).step_by(10) {
@@ -91,7 +92,7 @@ fn twenty_thousand_entries_from_nothing() {
         let start = Instant::now();
         for number in 0..20_000u32 {
             let path = format!("/many/ö{:x}", number.wrapping_mul(0x9E3779B1));
-            fs.write(&path, &Bytes(vec![]), meta).unwrap();
+            fs.write(&path, &vec![], meta).unwrap();
         }
         let took = start.elapsed();
         assert!(took.as_secs() < 60, "{took:?}");
@@ -139,7 +140,7 @@ fn a_full_index_is_an_error() {
     let error = (0..60_000)
         .map(|number: u32| {
             let path = format!("/full/{number:n>250}");
-            let result = fs.write(&path, &Bytes(vec![]), meta);
+            let result = fs.write(&path, &vec![], meta);
             if number % 5000 == 4999 && result.is_ok() {
                 fs.commit().unwrap();
             }
@@ -228,7 +229,7 @@ fn equal_hashes_in_two_leaves() {
     for name in &names {
         let path = format!("/pairs/{name}");
         assert_eq!(fs.stat(&path).unwrap(), None);
-        fs.write(&path, &Bytes(vec![]), meta).unwrap();
+        fs.write(&path, &vec![], meta).unwrap();
     }
     for name in &names {
         assert!(fs.stat(&format!("/pairs/{name}")).unwrap().is_some());

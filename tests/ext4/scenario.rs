@@ -11,8 +11,10 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 use crate::support::ext4::{
-    FeatureSet, Tree, View, assert_same, debugfs, debugfs_view, e2fsck_clean,
-    e2fsck_index, ext4_view, mke2fs, noise, run_ok, without_xattrs,
+    FeatureSet, debugfs, e2fsck_clean, e2fsck_index, mke2fs, noise, run_ok,
+};
+use crate::support::ext4_judges::{
+    Tree, View, assert_same, debugfs_view, ext4_view, without_xattrs,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,8 +8,10 @@ use tempfile::TempDir;
 
 use super::scenario::{Scenario, base};
 use crate::support::ext4::{
-    Bytes, Disk, FEATURE_SETS, FeatureSet, Kind, NOW, assert_same, debugfs,
-    judge, meta, mke2fs, noise, own_view, run_ok, without_xattrs,
+    Disk, FEATURE_SETS, FeatureSet, NOW, debugfs, meta, mke2fs, noise, run_ok,
+};
+use crate::support::ext4_judges::{
+    Kind, assert_same, judge, own_view, without_xattrs,
 };
 
 fn disk(name: &str, scenario: Scenario) -> Disk {
@@ -26,8 +28,7 @@ fn a_full_file_system_says_how_much_is_missing() {
         let mut fs = disk.open();
         let meta = meta(0o644, 0, 0, NOW);
         // Far too much: said at once.
-        let error =
-            fs.write("/etc/huge", &Bytes(vec![1; 4 << 20]), meta).unwrap_err();
+        let error = fs.write("/etc/huge", &vec![1; 4 << 20], meta).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("/etc/huge: no space left"), "{text}");
         assert!(text.contains("4194304 bytes needed"), "{text}");
@@ -35,7 +36,7 @@ fn a_full_file_system_says_how_much_is_missing() {
         let mut error = None;
         for number in 0..10_000 {
             let path = format!("/etc/n{number}");
-            if let Err(e) = fs.write(&path, &Bytes(vec![7; 4096]), meta) {
+            if let Err(e) = fs.write(&path, &vec![7; 4096], meta) {
                 error = Some(e);
                 break;
             }
@@ -62,7 +63,7 @@ fn a_full_file_system_can_still_replace_files() {
     let before = disk.bytes();
     let old = fs.read("/var/big").unwrap();
     let content = noise(old.len(), 99);
-    fs.write("/var/big", &Bytes(content.clone()), meta).unwrap();
+    fs.write("/var/big", &content.clone(), meta).unwrap();
     assert!(fs.read("/var/big").unwrap() == content);
     let untouched = Disk::new(disk.bytes());
     assert!(untouched.open().read("/var/big").unwrap() == old);
@@ -81,7 +82,7 @@ fn inodes_run_out_with_an_error_of_their_own() {
         let mut fs = disk.open();
         let meta = meta(0o644, 0, 0, NOW);
         let error = (0..)
-            .map(|n| fs.write(&format!("/i{n}"), &Bytes(vec![]), meta))
+            .map(|n| fs.write(&format!("/i{n}"), &vec![], meta))
             .find_map(Result::err)
             .unwrap();
         let text = error.to_string();
@@ -134,8 +135,7 @@ fn seventy_mib_into_pieces_of_sixteen_kib() {
         let disk = fragmented(set, mib);
         let mut fs = disk.open();
         let content = noise(70 << 20, 3);
-        fs.write("/large", &Bytes(content.clone()), meta(0o755, 0, 0, NOW))
-            .unwrap();
+        fs.write("/large", &content.clone(), meta(0o755, 0, 0, NOW)).unwrap();
         fs.commit().unwrap();
         let dir = TempDir::new().unwrap();
         let image = dir.path().join("judged.img");
@@ -194,8 +194,8 @@ fn nothing_in_use_changes_before_the_commit_and_the_journal_never() {
         assert!(!free.is_empty());
         let mut fs = disk.open();
         let meta = meta(0o644, 0, 0, NOW);
-        fs.write("/etc/hosts", &Bytes(noise(9000, 1)), meta).unwrap();
-        fs.write("/var/big", &Bytes(noise(1_500_000, 2)), meta).unwrap();
+        fs.write("/etc/hosts", &noise(9000, 1), meta).unwrap();
+        fs.write("/var/big", &noise(1_500_000, 2), meta).unwrap();
         fs.mkdir("/new", meta).unwrap();
         fs.remove("/usr").unwrap();
         fs.remove("/etc/slow").unwrap();
@@ -239,13 +239,13 @@ fn groups_that_were_never_used() {
         // Into the last block, through all groups.
         let mut number = 0;
         while fs
-            .write(&format!("/{number}"), &Bytes(noise(4 << 20, number)), meta)
+            .write(&format!("/{number}"), &noise(4 << 20, number), meta)
             .is_ok()
         {
             number += 1;
         }
         for small in 0..2000 {
-            fs.write(&format!("/s{small}"), &Bytes(vec![]), meta).unwrap();
+            fs.write(&format!("/s{small}"), &vec![], meta).unwrap();
         }
         fs.commit().unwrap();
         fs::write(&image, disk.bytes()).unwrap();

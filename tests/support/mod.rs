@@ -5,6 +5,7 @@
 
 pub mod env;
 pub mod ext4;
+pub mod ext4_judges;
 pub mod ext4_view;
 pub mod image;
 pub mod list;
