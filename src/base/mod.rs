@@ -3,4 +3,5 @@
 pub mod demo;
 pub mod facts;
 pub mod image;
+pub mod lock;
 pub mod probe;

@@ -10,6 +10,7 @@ use super::{
     cli::ImageArgs,
     error::{CommandError, Kind, Result},
     image::{Job, Workshop},
+    record::Record,
 };
 use crate::{
     base::image::ImageSource,
@@ -40,6 +41,10 @@ pub(super) struct BuildArgs {
     #[command(flatten)]
     image: ImageArgs,
 
+    /// Refuse base images other than those that piflash.lock records
+    #[arg(long)]
+    locked: bool,
+
     /// Where images are written, in its `images/`
     #[arg(long, value_name = "DIR", default_value = "build")]
     build_dir: PathBuf,
@@ -58,12 +63,17 @@ pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
         .iter()
         .map(|name| workshop.prepare(name))
         .collect::<Result<Vec<_>>>()?;
+    let mut record = Record::open(inventory, args.locked)?;
+    for job in &jobs {
+        record.check(job, ui)?;
+    }
     for job in &jobs {
         let dest = args
             .build_dir
             .join("images")
             .join(format!("{}.img", job.plan.node));
         let built = build_one(job, &dest, workshop.time, ui)?;
+        record.built(job, ui)?;
         ui.say(&summary(job, &dest, &built));
     }
     Ok(())

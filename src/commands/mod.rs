@@ -6,6 +6,7 @@ mod error;
 mod image;
 mod init;
 mod plan;
+mod record;
 
 use std::process::ExitCode;
 

@@ -3,4 +3,5 @@
 mod custom;
 mod demo;
 mod interrupted;
+mod locked;
 mod refused;
