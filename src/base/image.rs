@@ -2,7 +2,7 @@
 
 use std::{
     cell::OnceCell,
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
@@ -211,6 +211,10 @@ const COMPRESSED: &[(&[u8], &str, &str)] = &[
 
 fn open_raw(path: &Path) -> Result<File, ImageError> {
     let error = |source| ImageError::Io { path: path.to_owned(), source };
+    // Opening a FIFO would wait for ever, and a device has no end.
+    if !fs::metadata(path).map_err(error)?.is_file() {
+        return Err(error(io::Error::other("it is not a regular file")));
+    }
     let mut file = File::open(path).map_err(error)?;
     let mut magic = Vec::new();
     (&mut file).take(8).read_to_end(&mut magic).map_err(error)?;

@@ -191,18 +191,21 @@ fn check_login(node: &Node, image: &Image) -> Result<()> {
 
 /// Returns `SOURCE_DATE_EPOCH`, or now.
 fn build_time() -> Result<i64> {
-    match env::var("SOURCE_DATE_EPOCH") {
-        // FAT times end in 2107.
-        Ok(text) => text
-            .parse()
-            .ok()
-            .filter(|time| (0..=4_354_819_198).contains(time))
+    match env::var_os("SOURCE_DATE_EPOCH") {
+        // Later times could not be read back: ext4-view 1.0 takes them for
+        // damage.
+        Some(text) => text
+            .to_str()
+            .and_then(|text| text.parse().ok())
+            .filter(|time| (0..=i64::from(i32::MAX)).contains(time))
             .ok_or_else(|| {
                 CommandError::usage(format!(
-                    "SOURCE_DATE_EPOCH is `{text}`, not seconds since 1970"
+                    "SOURCE_DATE_EPOCH is `{}`, not seconds since 1970 \
+                     (until 2038)",
+                    text.display()
                 ))
             }),
-        Err(_) => SystemTime::now()
+        None => SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .ok()
             .and_then(|time| i64::try_from(time.as_secs()).ok())

@@ -182,6 +182,10 @@ pub(super) fn notes(node: &Node, facts: &Facts) -> Vec<String> {
             account_name(node, facts)
         ));
     }
+    if !facts.ssh.installed {
+        notes
+            .push("the image has no SSH server: log in on a screen".to_owned());
+    }
     if let Some(directory) = &node.boot_directory
         && *directory != facts.boot.mount
     {
