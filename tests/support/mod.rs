@@ -11,6 +11,7 @@ pub mod image;
 pub mod list;
 pub mod memory;
 pub mod oracle;
+pub mod server;
 pub mod tree;
 
 use sha2::{Digest, Sha256};
