@@ -1,6 +1,9 @@
-//! Base images: the one that is embedded, and what any image is.
+//! Base images: the one that is embedded, which others there are, and what
+//! any image is.
 
+pub mod catalog;
 pub mod demo;
 pub mod facts;
 pub mod image;
 pub mod probe;
+pub mod signature;
