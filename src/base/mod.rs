@@ -2,6 +2,7 @@
 //! any image is.
 
 pub mod catalog;
+pub mod date;
 pub mod demo;
 pub mod facts;
 pub mod image;

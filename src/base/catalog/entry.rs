@@ -1,12 +1,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Date, Digest,
+    Digest,
     name::{FileName, file_of},
 };
 use crate::base::{
+    date::Date,
     facts::{Architecture, Flavour, InitFormat},
-    signature::Verification,
+    signature::{self, Verification},
 };
 
 /// The largest download or image that is believed: 64 GiB.
@@ -263,6 +264,16 @@ impl Os {
         match self {
             Self::RaspberryPiOs => "raspios",
             Self::Ubuntu => "ubuntu",
+        }
+    }
+
+    /// Returns the fingerprints of the keys that sign the vendor's images
+    /// (Raspberry Pi) or its `SHA256SUMS` (Ubuntu).
+    #[must_use]
+    pub fn signing_keys(self) -> &'static [&'static str] {
+        match self {
+            Self::RaspberryPiOs => signature::RASPBERRY_PI,
+            Self::Ubuntu => signature::UBUNTU,
         }
     }
 

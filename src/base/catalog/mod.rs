@@ -2,7 +2,6 @@
 //! the vendors' own lists have added.
 
 mod alias;
-mod date;
 mod digest;
 mod entry;
 mod imager;
@@ -15,7 +14,6 @@ mod sums;
 use std::collections::BTreeMap;
 
 pub use alias::UnknownImage;
-pub use date::{Date, NotADate};
 pub use digest::{Digest, NotADigest};
 pub use entry::{Blob, Entry, EntryError, Expected, Os};
 pub use imager::{IMAGER_LIST, ImagerList, ListError};

@@ -1,7 +1,7 @@
 //! What a vendor's file name says: which system, release, architecture, day.
 
-use super::{Date, Os};
-use crate::base::facts::Architecture;
+use super::Os;
+use crate::base::{date::Date, facts::Architecture};
 
 /// An image as its file name tells.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,3 +1,5 @@
+//! Days of the calendar.
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,24 @@ pub struct Date {
 pub struct NotADate(String);
 
 impl Date {
+    /// Returns the day (UTC) of a time in seconds since the epoch; none
+    /// before 1970 or after 9999.
+    #[must_use]
+    pub fn of_seconds(seconds: i64) -> Option<Self> {
+        let mut days = u64::try_from(seconds).ok()? / 86_400;
+        let mut take = |length: u64| {
+            let rest = days.checked_sub(length);
+            rest.map(|rest| days = rest)
+        };
+        let year = (1970..=9999).find(|year| {
+            take(if is_leap(*year) { 366 } else { 365 }).is_none()
+        })?;
+        let month =
+            (1..=12).find(|m| take(days_in(year, *m).into()).is_none())?;
+        let day = u8::try_from(days).ok()?.checked_add(1)?;
+        Some(Self { year, month, day })
+    }
+
     /// Returns the number of days since 1970-01-01.
     #[must_use]
     pub fn days(self) -> i64 {
@@ -122,7 +142,14 @@ mod tests {
             let date: Date = text.parse().unwrap();
             assert_eq!(date.days(), days, "{text}");
             assert_eq!(date.to_string(), text);
+            for second in [0, 86_399] {
+                let time = days * 86_400 + second;
+                assert_eq!(Date::of_seconds(time), Some(date), "{text}");
+            }
         }
+        assert_eq!(Date::of_seconds(-1), None);
+        assert_eq!(Date::of_seconds(2_932_897 * 86_400), None);
+        assert_eq!(Date::of_seconds(i64::MAX), None);
     }
 
     #[test]

@@ -1,8 +1,31 @@
-//! How far a file is known to be its vendor's.
+//! How far a file is known to be its vendor's, and detached OpenPGP
+//! signatures (RFC 9580), which prove it.
+//!
+//! A key is believed only if its primary fingerprint is part of this
+//! program; where the key itself came from does not matter then.
+
+mod error;
+mod key;
+mod keyring;
+mod verify;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use error::SignatureError;
+pub use keyring::{Keyring, KeyringError};
+pub use verify::{Signed, verify_detached};
+
+/// Fingerprints of the keys that sign Raspberry Pi OS: until 2025-10, and
+/// since 2025-11-24.
+pub const RASPBERRY_PI: &[&str] = &[
+    "54C3DD610D9D1B4AF82A37758738CD6B956F460C",
+    "F4AADD86C4687D69AE04543E796C114AD12B2292",
+];
+
+/// Fingerprint of the key that signs Ubuntu's `SHA256SUMS`.
+pub const UBUNTU: &[&str] = &["843938DF228D22F7B3742BC0D94AA3F0EFE21092"];
 
 /// What has been proven of a file's content, the strongest first.
 #[derive(
