@@ -171,7 +171,7 @@ fn check_login(node: &Node, image: &Image) -> Result<()> {
 }
 
 /// Returns `SOURCE_DATE_EPOCH`, or now.
-fn build_time() -> Result<i64> {
+pub(super) fn build_time() -> Result<i64> {
     match env::var("SOURCE_DATE_EPOCH") {
         // FAT times end in 2107.
         Ok(text) => text

@@ -8,6 +8,7 @@ mod imager;
 mod merge;
 mod name;
 mod release;
+mod state;
 mod store;
 mod sums;
 
@@ -18,6 +19,7 @@ pub use digest::{Digest, NotADigest};
 pub use entry::{Blob, Entry, EntryError, Expected, Os};
 pub use imager::{IMAGER_LIST, ImagerList, ListError};
 pub use merge::{Added, MergeError};
+pub use state::Cached;
 pub use store::StoreError;
 pub use sums::{SumsError, parse_sha256sums};
 
