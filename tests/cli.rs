@@ -53,7 +53,12 @@ fn plan_is_json_for_programs_and_shows_no_secret() {
 #[test]
 fn help_fits_a_terminal() {
     let env = Env::new();
-    for args in [&["--help"][..], &["plan", "--help"], &["build", "--help"]] {
+    for args in [
+        &["--help"][..],
+        &["plan", "--help"],
+        &["build", "--help"],
+        &["images", "--help"],
+    ] {
         let outcome = env.run(args);
         assert_eq!(outcome.code, Some(0), "{outcome}");
         for line in outcome.stdout.lines() {
@@ -77,4 +82,42 @@ fn a_reader_that_goes_away_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn images_are_listed_as_a_table() {
+    let env = Env::new();
+    let outcome = env.run(&["images"]);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert_eq!(outcome.stderr, "");
+    let lines: Vec<&str> = outcome.stdout.lines().collect();
+    assert!(lines[0].starts_with("ID "), "{outcome}");
+    assert!(lines[1].starts_with("raspios-"), "{outcome}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 100));
+    assert!(lines.contains(&""), "{outcome}");
+
+    // Buster gets no more images, and 20.04 no more point releases.
+    insta::assert_snapshot!(env.run(&["images", "Buster"]));
+    insta::assert_snapshot!(env.run(&["images", "ubuntu-20.04"]));
+    insta::assert_snapshot!(env.run(&["images", "raspios-busted"]));
+}
+
+#[test]
+fn images_are_json_for_programs() {
+    let env = Env::new();
+    let outcome = env.run(&["images", "--json"]);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    let all: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(all["version"], 1);
+    let images = all["images"].as_array().unwrap();
+    assert!(images.len() > 60);
+    let aliases: Vec<_> =
+        images.iter().filter(|i| i["aliases"][0] == "raspios").collect();
+    assert_eq!(aliases.len(), 1, "{outcome}");
+
+    insta::assert_snapshot!(env.run(&[
+        "images",
+        "--json",
+        "ubuntu-20.04.5-armhf"
+    ]));
 }

@@ -10,6 +10,7 @@
 
 mod base;
 mod build;
+mod catalog;
 mod cli;
 mod disk;
 mod ext4;

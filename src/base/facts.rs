@@ -1,6 +1,6 @@
 //! What an image is, as its own files tell.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Everything known about a base image. Templates see it as `facts`.
@@ -157,7 +157,7 @@ pub enum Flavour {
 }
 
 /// Debian's names of architectures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
     /// 64-bit ARM.
@@ -261,7 +261,7 @@ pub enum CloudInitState {
 }
 
 /// rpi-imager's names of the ways to customise an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InitFormat {
     /// `firstrun.sh` started by the kernel command line.

@@ -1,6 +1,9 @@
-//! Base images: the one that is embedded, and what any image is.
+//! Base images: the one that is embedded, which others there are, how they
+//! get here, and what any image is.
 
 pub mod cache;
+pub mod catalog;
+pub mod date;
 pub mod demo;
 pub mod digest;
 pub mod facts;
@@ -8,4 +11,5 @@ pub mod fetch;
 pub mod image;
 pub mod lock;
 pub mod probe;
+pub mod signature;
 pub mod unpack;

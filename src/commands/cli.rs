@@ -33,6 +33,7 @@ pub(super) enum Command {
     Init(super::init::InitArgs),
     Plan(super::plan::PlanArgs),
     Build(super::build::BuildArgs),
+    Images(super::images::ImagesArgs),
 }
 
 /// Which base image.

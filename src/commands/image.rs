@@ -190,7 +190,7 @@ fn check_login(node: &Node, image: &Image) -> Result<()> {
 }
 
 /// Returns `SOURCE_DATE_EPOCH`, or now.
-fn build_time() -> Result<i64> {
+pub(super) fn build_time() -> Result<i64> {
     match env::var_os("SOURCE_DATE_EPOCH") {
         // Later times could not be read back: ext4-view 1.0 takes them for
         // damage.

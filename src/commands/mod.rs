@@ -4,6 +4,7 @@ mod build;
 mod cli;
 mod error;
 mod image;
+mod images;
 mod init;
 mod plan;
 mod record;
@@ -40,6 +41,7 @@ fn run(cli: &Cli, ui: &Ui) -> Result<()> {
         Command::Init(args) => init::init(&cli.inventory, args, ui),
         Command::Plan(args) => plan::plan(&cli.inventory, args, ui),
         Command::Build(args) => build::build(&cli.inventory, args, ui),
+        Command::Images(args) => images::images(args, ui),
     }
 }
 

@@ -6,12 +6,14 @@
 mod bar;
 mod report;
 mod size;
+mod table;
 
 use std::io::{self, IsTerminal, Write};
 
 pub use bar::Bar;
 pub use report::Report;
 pub use size::bytes;
+pub use table::{Column, table};
 
 /// How much to say, and how.
 #[derive(Clone, Copy, Debug, Default)]

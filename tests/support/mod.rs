@@ -7,6 +7,7 @@ pub mod env;
 pub mod ext4;
 pub mod ext4_judges;
 pub mod ext4_view;
+pub mod gpg;
 pub mod image;
 pub mod list;
 pub mod memory;

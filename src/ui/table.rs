@@ -1,0 +1,76 @@
+/// A column of a [`table`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    title: &'static str,
+    right: bool,
+}
+
+impl Column {
+    /// A column of texts.
+    #[must_use]
+    pub fn left(title: &'static str) -> Self {
+        Self { title, right: false }
+    }
+
+    /// A column of numbers, which end below each other.
+    #[must_use]
+    pub fn right(title: &'static str) -> Self {
+        Self { title, right: true }
+    }
+}
+
+/// Returns rows below their titles, every column as wide as its widest cell,
+/// two spaces between them and none at the end of a line.
+#[must_use]
+pub fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
+    let titles = columns.iter().map(|column| column.title.to_owned()).collect();
+    let lines = || std::iter::once(&titles).chain(rows);
+    let cell = |line: &Vec<String>, at: usize| {
+        line.get(at).cloned().unwrap_or_default()
+    };
+    let width = |at: usize| {
+        let cells = lines().map(|line| cell(line, at).chars().count());
+        cells.max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let mut text = String::new();
+    for line in lines() {
+        let mut shown = Vec::new();
+        for (at, (column, width)) in columns.iter().zip(&widths).enumerate() {
+            let cell = cell(line, at);
+            shown.push(if column.right {
+                format!("{cell:>width$}")
+            } else {
+                format!("{cell:<width$}")
+            });
+        }
+        text.push_str(shown.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let columns =
+            [Column::left("NAME"), Column::right("SIZE"), Column::left("X")];
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let rows = [
+            row(["größer", "1", ""]),
+            row(["b", "123456", "yes"]),
+            vec!["short".to_owned()],
+        ];
+        assert_eq!(
+            table(&columns, &rows),
+            "NAME      SIZE  X\n\
+             größer       1\n\
+             b       123456  yes\n\
+             short\n"
+        );
+        assert_eq!(table(&columns, &[]), "NAME  SIZE  X\n");
+    }
+}
