@@ -49,7 +49,6 @@ pub(super) struct Account {
     gid: u32,
     shadow_gid: u32,
     home: String,
-    sudoers_name: String,
 }
 
 impl Account {
@@ -209,7 +208,6 @@ pub(super) fn add(
         gid: user.gid,
         shadow_gid,
         home: user.home,
-        sudoers_name: name.to_owned(),
     })
 }
 

@@ -6,7 +6,12 @@ use crate::{
     progress::Progress,
 };
 use rustix::fs::{copy_file_range, fstat, ioctl_ficlone};
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::Path,
+};
 
 const CHUNK: usize = 1 << 20;
 /// Holes are made of whole blocks of the destination's file system.
@@ -62,6 +67,9 @@ pub fn write_image(
 ) -> Result<Written, SinkError> {
     let staged = Staged::create(dest)?;
     let size = overlay.size();
+    let watched = base_file;
+    let before = Stamp::of(watched)
+        .map_err(|e| staged.error("look at the base of", None, e))?;
     let base_file = check_base(&staged, base_file, size)?;
     let changed =
         overlay.changed().map_err(|e| read_error(&staged, None, e))?;
@@ -127,10 +135,37 @@ pub fn write_image(
         }
         _ => error,
     })?;
+    let after = Stamp::of(watched)
+        .map_err(|e| staged.error("look at the base of", None, e))?;
+    if before != after {
+        let what = "the base image was changed while it was read";
+        return Err(read_error(&staged, None, io::Error::other(what)));
+    }
     staged.publish()?;
     progress.finish();
     let method = if reflinked { Method::Reflink } else { Method::Copied };
     Ok(Written { size, changed: changed_bytes, bytes, method })
+}
+
+/// What changes with a file's content: a copy of parts of two images would
+/// look whole.
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    len: u64,
+    /// Seconds and nanoseconds. Not the ctime: a new link or mode is no new
+    /// content.
+    mtime: (i64, i64),
+}
+
+impl Stamp {
+    fn of(file: Option<&File>) -> io::Result<Option<Self>> {
+        let Some(file) = file else { return Ok(None) };
+        let metadata = file.metadata()?;
+        Ok(Some(Self {
+            len: metadata.len(),
+            mtime: (metadata.mtime(), metadata.mtime_nsec()),
+        }))
+    }
 }
 
 /// Returns the base's file if it can be copied from as it is.

@@ -1,6 +1,6 @@
 use piflash::{
-    disk::{Extent, Overlay, ReadAt, WriteAt, Zeros},
-    progress::Silent,
+    disk::{Extent, ImageFile, Overlay, ReadAt, WriteAt, Zeros},
+    progress::{Progress, Silent},
     sink::{
         SinkError, SinkErrorKind,
         raw::{RawOptions, write_image},
@@ -8,7 +8,7 @@ use piflash::{
 };
 use std::{
     fs, io,
-    os::unix::fs::{MetadataExt, symlink},
+    os::unix::fs::{FileExt, MetadataExt, symlink},
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -226,4 +226,43 @@ fn stale_parts_are_swept() {
             "node3.img"
         ]
     );
+}
+
+/// Somebody downloads to the base again while it is copied.
+struct Overwritten<'p>(&'p Path);
+
+impl Progress for Overwritten<'_> {
+    fn start(&self, _stage: &'static str, _total: Option<u64>) {
+        // File times are as coarse as the kernel's tick.
+        std::thread::sleep(Duration::from_millis(20));
+        let base = fs::OpenOptions::new().write(true).open(self.0).unwrap();
+        base.write_all_at(b"another image", 4096).unwrap();
+    }
+    fn advance(&self, _bytes: u64) {}
+    fn finish(&self) {}
+}
+
+#[test]
+fn a_base_that_changes_meanwhile_is_no_base() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("base.img");
+    let dest = dir.path().join("node3.img");
+    fs::write(&path, vec![0x5a; 1 << 20]).unwrap();
+    fs::write(&dest, "the old image").unwrap();
+    for reflink in [true, false] {
+        let file = fs::File::open(&path).unwrap();
+        let base = ImageFile::open(&path).unwrap();
+        let error = write_image(
+            &Overlay::new(Arc::new(base)),
+            Some(&file),
+            &dest,
+            &RawOptions { reflink },
+            &Overwritten(&path),
+        )
+        .unwrap_err();
+        let SinkErrorKind::Read(why) = &error.kind else { panic!("{error}") };
+        assert!(why.to_string().contains("was changed"), "{why}");
+        assert_eq!(fs::read(&dest).unwrap(), b"the old image");
+        assert_eq!(names(dir.path()), ["base.img", "node3.img"]);
+    }
 }
