@@ -170,6 +170,12 @@ fn further_lists_are_named_once_and_only_where_they_are_trusted() {
     assert_eq!(error.to_string(), format!("{same} is not JSON"));
     assert_eq!(list.next_url(), None);
     assert_eq!(list.into_entries().len(), 1);
+
+    // Nor is a server trusted for beginning like the first one.
+    let mut list = ImagerList::new("https://lists.example");
+    let other = json!({"subitems_url": "https://lists.example.net/x.json"});
+    list.read(json!({"os_list": [other]}).to_string().as_bytes()).unwrap();
+    assert_eq!((list.foreign(), list.next_url()), (1, None));
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub struct ImagerList {
     rows: usize,
     foreign: usize,
     unusable: usize,
-    /// Scheme and host of the first document.
+    /// Scheme and host of the first document, and a slash.
     origin: String,
     /// Every document that was ever asked for, with its depth.
     documents: Vec<(String, usize)>,
@@ -69,17 +69,16 @@ impl ImagerList {
     /// Begins with the document at `url`, usually [`IMAGER_LIST`].
     #[must_use]
     pub fn new(url: &str) -> Self {
-        let host = url.find("://").map_or(0, |at| at.saturating_add(3));
-        let rest = url.get(host..).unwrap_or_default();
-        let end = rest
-            .find('/')
-            .map_or(url.len(), |at| host.saturating_add(at).saturating_add(1));
+        let origin = url.split_once("://").map(|(scheme, rest)| {
+            let host = rest.split('/').next().unwrap_or_default();
+            format!("{scheme}://{host}/")
+        });
         Self {
             entries: Vec::new(),
             rows: 0,
             foreign: 0,
             unusable: 0,
-            origin: url.get(..end).unwrap_or_default().to_owned(),
+            origin: origin.unwrap_or_default(),
             documents: vec![(url.to_owned(), 0)],
             next: 0,
         }
