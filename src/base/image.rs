@@ -8,53 +8,47 @@ use std::{
     sync::Arc,
 };
 
-use sha2::{Digest, Sha256};
-
 use super::{
+    cache::{Cached, Verified},
     demo::{self, DemoError},
+    digest::Sha256,
     facts::{Facts, FsKind},
     lock::LockedImage,
     probe::{ProbeError, probe_image},
 };
 use crate::{
-    disk::{ImageFile, Overlay, ReadAt, Window},
+    disk::{Cursor, ImageFile, Overlay, ReadAt, Window},
     fs::{Fat, FsError, Reader, ext4_view::Ext4View},
     progress::Progress,
 };
 
-const CHUNK: usize = 1 << 20;
-
-/// How a base image is named.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ImageSource {
+/// Where a base image came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
     /// The tiny image inside the program. It does not boot.
     Demo,
-    /// A raw image in a file.
+    /// A raw image in a file of the user's.
     File(PathBuf),
-}
-
-impl ImageSource {
-    /// Understands `demo` and paths; a relative path begins at `folder`.
-    #[must_use]
-    pub fn parse(text: &str, folder: &Path) -> Self {
-        match text {
-            "demo" => Self::Demo,
-            path => Self::File(folder.join(path)),
-        }
-    }
+    /// A download in the cache.
+    Download {
+        /// Digest of the file as it was downloaded.
+        sha256: Sha256,
+        /// What that proves.
+        verified: Verified,
+    },
 }
 
 /// A base image, never written.
 #[derive(Debug)]
 pub struct Image {
-    /// `demo`, or the file's name.
+    /// `demo`, a catalogue's id, or the file's name.
     pub name: String,
     /// Where it came from.
-    pub source: ImageSource,
+    pub origin: Origin,
     /// What it is.
     pub facts: Facts,
     device: Arc<ImageFile>,
-    digest: OnceCell<String>,
+    digest: OnceCell<Sha256>,
 }
 
 /// Why an image cannot be a base.
@@ -92,42 +86,75 @@ pub enum ImageError {
 }
 
 impl Image {
-    /// Opens an image and reads what it is.
-    pub fn open(source: ImageSource) -> Result<Self, ImageError> {
-        let (name, path, file) = match &source {
-            ImageSource::Demo => {
-                let file = demo::unpack(&std::env::temp_dir())
-                    .map_err(ImageError::Demo)?;
-                ("demo".to_owned(), PathBuf::from("demo"), file)
-            }
-            ImageSource::File(path) => {
-                let file = open_raw(path)?;
-                let name = path.file_name().unwrap_or(path.as_os_str());
-                (name.to_string_lossy().into_owned(), path.clone(), file)
-            }
-        };
-        let device = ImageFile::new(file)
-            .map_err(|source| ImageError::Io { path: path.clone(), source })?;
-        let device = Arc::new(device);
-        let facts = facts_of(&device).map_err(|source| ImageError::Probe {
-            path,
-            source: Box::new(source),
-        })?;
-        let digest = OnceCell::new();
-        Ok(Self { name, source, facts, device, digest })
+    /// Opens the image that is part of the program.
+    pub fn demo() -> Result<Self, ImageError> {
+        let file =
+            demo::unpack(&std::env::temp_dir()).map_err(ImageError::Demo)?;
+        Self::new("demo", Origin::Demo, file, Path::new("demo"))
     }
 
-    /// Returns what identifies it in a lock. Reads all of it, once.
+    /// Opens a raw image in a file.
+    pub fn local(path: &Path) -> Result<Self, ImageError> {
+        let file = open_raw(path)?;
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        let origin = Origin::File(path.to_owned());
+        Self::new(&name.to_string_lossy(), origin, file, path)
+    }
+
+    /// Opens an image out of the cache.
+    pub fn cached(name: &str, cached: Cached) -> Result<Self, ImageError> {
+        let origin = Origin::Download {
+            sha256: cached.download_sha256,
+            verified: cached.verified,
+        };
+        let image = Self::new(name, origin, cached.file, &cached.path)?;
+        // Known, so it need not be read again.
+        let _ = image.digest.set(cached.image_sha256);
+        Ok(image)
+    }
+
+    /// Reads what it is.
+    fn new(
+        name: &str,
+        origin: Origin,
+        file: File,
+        path: &Path,
+    ) -> Result<Self, ImageError> {
+        let device = ImageFile::new(file).map_err(|source| {
+            let path = path.to_owned();
+            ImageError::Io { path, source }
+        })?;
+        let device = Arc::new(device);
+        let facts = facts_of(&device).map_err(|source| {
+            let (path, source) = (path.to_owned(), Box::new(source));
+            ImageError::Probe { path, source }
+        })?;
+        let (name, digest) = (name.to_owned(), OnceCell::new());
+        Ok(Self { name, origin, facts, device, digest })
+    }
+
+    /// Returns what identifies it in a lock. Reads all of it, once, unless
+    /// the cache knows its digest.
     pub fn locked(&self, progress: &dyn Progress) -> io::Result<LockedImage> {
         let size = self.device.size();
         let sha256 = match self.digest.get() {
-            Some(digest) => digest.clone(),
+            Some(digest) => *digest,
             None => {
-                let digest = sha256(&*self.device, progress)?;
-                self.digest.get_or_init(|| digest).clone()
+                progress.start("hash base", Some(size));
+                let reader = Cursor::new(&self.device);
+                let digest = Sha256::of_reader(reader, |read| {
+                    progress.advance(u64::try_from(read).unwrap_or(0));
+                })?;
+                progress.finish();
+                *self.digest.get_or_init(|| digest)
             }
         };
-        Ok(LockedImage { name: self.name.clone(), size, sha256 })
+        let download_sha256 = match self.origin {
+            Origin::Download { sha256, .. } => Some(sha256),
+            Origin::Demo | Origin::File(_) => None,
+        };
+        let name = self.name.clone();
+        Ok(LockedImage { name, size, sha256, download_sha256 })
     }
 
     /// Returns the whole disk.
@@ -161,24 +188,6 @@ impl Image {
             .ok_or(io::ErrorKind::NotFound)?;
         Window::new(disk, partition.start, partition.len)
     }
-}
-
-fn sha256(device: &dyn ReadAt, progress: &dyn Progress) -> io::Result<String> {
-    progress.start("hash base", Some(device.size()));
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; CHUNK];
-    let mut offset = 0_u64;
-    while let Some(rest @ 1..) = device.size().checked_sub(offset) {
-        let len = usize::try_from(rest).unwrap_or(CHUNK).min(CHUNK);
-        let part = buffer.get_mut(..len).unwrap_or_default();
-        device.read_at(offset, part)?;
-        hash.update(&*part);
-        let done = u64::try_from(len).unwrap_or(rest);
-        progress.advance(done);
-        offset = offset.saturating_add(done);
-    }
-    progress.finish();
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn facts_of(device: &Arc<ImageFile>) -> Result<Facts, ProbeError> {

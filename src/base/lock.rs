@@ -13,6 +13,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
+use super::digest::Sha256;
+
 /// Raised when a field changes its meaning.
 const VERSION: u32 = 1;
 
@@ -36,12 +38,15 @@ pub struct LockedNode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedImage {
-    /// `demo`, or the file's name.
+    /// A catalogue's id, or the file's name.
     pub name: String,
     /// Size of the raw image in bytes.
     pub size: u64,
-    /// SHA-256 of the raw image, in hex.
-    pub sha256: String,
+    /// SHA-256 of the raw image.
+    pub sha256: Sha256,
+    /// SHA-256 of the file that it was unpacked from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download_sha256: Option<Sha256>,
 }
 
 /// Why the lock cannot be used.
@@ -181,11 +186,12 @@ impl Lock {
 mod tests {
     use super::*;
 
-    fn image(sha256: &str) -> LockedImage {
+    fn image(content: &str) -> LockedImage {
         LockedImage {
             name: "base.img".to_owned(),
             size: 4096,
-            sha256: sha256.to_owned(),
+            sha256: Sha256::of(content.as_bytes()),
+            download_sha256: None,
         }
     }
 
@@ -203,7 +209,8 @@ mod tests {
         let lock = Lock::load(&path).unwrap();
         assert_eq!(lock.check("node1", &image("aa")), Ok(()));
         let drift = lock.check("node1", &image("bb")).unwrap_err();
-        assert!(drift.to_string().contains("SHA-256 bb"), "{drift}");
+        let now = Sha256::of(b"bb").to_string();
+        assert!(drift.to_string().contains(&now), "{drift}");
     }
 
     #[test]

@@ -8,13 +8,13 @@ use std::{
 use clap::Args;
 
 use super::{
-    cli::ImageArgs,
     error::{CommandError, Kind, Result},
-    image::{Job, Workshop},
     record::Record,
+    shelf::ImageArgs,
+    workshop::{Job, Workshop},
 };
 use crate::{
-    base::{facts::FirstBoot, image::ImageSource},
+    base::{facts::FirstBoot, image::Origin},
     disk::Overlay,
     fs::{
         Fat, FsError,
@@ -64,7 +64,7 @@ pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
     // What is wrong with any of them is said before the first is written.
     let jobs = names
         .iter()
-        .map(|name| workshop.prepare(name))
+        .map(|name| workshop.prepare(name, ui))
         .collect::<Result<Vec<_>>>()?;
     let mut record = Record::open(inventory, args.locked)?;
     for job in &jobs {
@@ -223,7 +223,7 @@ fn summary(job: &Job, dest: &Path, built: &Built) -> String {
     for note in &plan.notes {
         line("note", note.clone());
     }
-    if image.source == ImageSource::Demo {
+    if image.origin == Origin::Demo {
         line(
             "note",
             "made from the demo image: it has no kernel and does not boot"

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 /// Turns one inventory into ready-to-boot SD-card images for a Raspberry Pi
 /// Kubernetes cluster.
@@ -34,17 +34,4 @@ pub(super) enum Command {
     Plan(super::plan::PlanArgs),
     Build(super::build::BuildArgs),
     Images(super::images::ImagesArgs),
-}
-
-/// Which base image.
-#[derive(Args, Clone, Debug)]
-pub(super) struct ImageArgs {
-    /// The base image: `demo`, or the path of a raw .img [default: the
-    /// node's `image` in the inventory]
-    #[arg(long, value_name = "IMAGE")]
-    pub(super) image: Option<String>,
-
-    /// Use no network
-    #[arg(long)]
-    pub(super) offline: bool,
 }

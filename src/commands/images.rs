@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     error::{CommandError, Result},
-    image::build_time,
+    workshop::build_time,
 };
 use crate::{
     base::{

@@ -3,11 +3,12 @@
 mod build;
 mod cli;
 mod error;
-mod image;
 mod images;
 mod init;
 mod plan;
 mod record;
+mod shelf;
+mod workshop;
 
 use std::process::ExitCode;
 

@@ -3,9 +3,9 @@ use std::path::Path;
 use clap::Args;
 
 use super::{
-    cli::ImageArgs,
     error::{CommandError, Result},
-    image::Workshop,
+    shelf::ImageArgs,
+    workshop::Workshop,
 };
 use crate::ui::Ui;
 
@@ -27,7 +27,7 @@ pub(super) struct PlanArgs {
 /// Prints a node's plan; changes nothing.
 pub(super) fn plan(inventory: &Path, args: &PlanArgs, ui: &Ui) -> Result<()> {
     let mut workshop = Workshop::open(inventory, &args.image, ui)?;
-    let job = workshop.prepare(&args.node)?;
+    let job = workshop.prepare(&args.node, ui)?;
     let text = if args.json {
         format!("{:#}\n", job.plan.json())
     } else {

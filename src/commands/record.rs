@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::{
     error::{CommandError, Kind, Result},
-    image::Job,
+    workshop::Job,
 };
 use crate::{
     base::{
-        image::ImageSource,
+        image::Origin,
         lock::{Lock, LockError, LockedImage},
     },
     ui::{Report, Ui},
@@ -57,7 +57,7 @@ impl Record {
 
 /// The demo image is part of the program: nothing to be recorded.
 fn identify(job: &Job, ui: &Ui) -> Result<Option<LockedImage>> {
-    if job.image.source == ImageSource::Demo {
+    if job.image.origin == Origin::Demo {
         return Ok(None);
     }
     let bar = ui.bar(&job.plan.node);

@@ -1,7 +1,6 @@
 //! From an inventory to nodes that are planned on their images.
 
 use std::{
-    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     rc::Rc,
@@ -9,11 +8,11 @@ use std::{
 };
 
 use super::{
-    cli::ImageArgs,
     error::{CommandError, Kind, Result},
+    shelf::{ImageArgs, Shelf},
 };
 use crate::{
-    base::image::{Image, ImageError, ImageSource},
+    base::image::{Image, Origin},
     inventory::{
         self, FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey,
     },
@@ -28,8 +27,7 @@ pub(super) struct Workshop {
     /// Seconds since the epoch, for everything that a build dates.
     pub(super) time: i64,
     profiles: Profiles,
-    image: Option<String>,
-    images: BTreeMap<ImageSource, Rc<Image>>,
+    shelf: Shelf,
 }
 
 /// A node, planned on its image.
@@ -66,29 +64,17 @@ impl Workshop {
             inventory,
             time: build_time()?,
             profiles,
-            image: args.image.clone(),
-            images: BTreeMap::new(),
+            shelf: Shelf::open(args, folder)?,
         })
     }
 
     /// Plans one node: opens its image, unless an earlier node did.
-    pub(super) fn prepare(&mut self, name: &str) -> Result<Job> {
+    pub(super) fn prepare(&mut self, name: &str, ui: &Ui) -> Result<Job> {
         let node = self.inventory.node(name).map_err(|error| {
             CommandError::usage(error.to_string())
                 .hint(format!("there are: {}", error.known.join(", ")))
         })?;
-        let source =
-            source_of(node, self.image.as_deref(), &self.inventory.path)?;
-        let image = match self.images.get(&source) {
-            Some(image) => Rc::clone(image),
-            None => {
-                let image = Image::open(source.clone())
-                    .map_err(|error| image_error(name, &error))?;
-                let image = Rc::new(image);
-                self.images.insert(source, Rc::clone(&image));
-                image
-            }
-        };
+        let image = self.shelf.get(node, ui)?;
         check_login(node, &image)?;
         let files = custom_files(node)?;
         let (profiles, time) = (&self.profiles, self.time);
@@ -135,43 +121,10 @@ fn key(key: &SshKey) -> String {
     format!("{kind} {} ({source})", key.comment)
 }
 
-/// `--image` counts from where the command runs, `image` of the inventory
-/// from where the inventory is.
-fn source_of(
-    node: &Node,
-    given: Option<&str>,
-    inventory: &Path,
-) -> Result<ImageSource> {
-    let folder = inventory.parent().unwrap_or(Path::new(""));
-    match (given, &node.image) {
-        (Some(given), _) => Ok(ImageSource::parse(given, Path::new(""))),
-        (None, Some(image)) => Ok(ImageSource::parse(image, folder)),
-        (None, None) => Err(CommandError::usage(format!(
-            "no base image for {}",
-            node.name
-        ))
-        .hint(
-            "set `image` in the inventory, or give --image: `demo`, or the \
-             path of a raw .img (this version does not download images)",
-        )),
-    }
-}
-
-fn image_error(node: &str, error: &ImageError) -> CommandError {
-    let this =
-        CommandError::failed(format!("no usable image for {node}"), error);
-    match error {
-        ImageError::Compressed { path, command, .. } => {
-            this.hint(format!("unpack it: {command} {}", path.display()))
-        }
-        _ => this,
-    }
-}
-
 /// A node that nobody can reach stands on a shelf without a screen: refuse,
 /// unless that was asked for.
 fn check_login(node: &Node, image: &Image) -> Result<()> {
-    if image.source == ImageSource::Demo
+    if image.origin == Origin::Demo
         || node.password_hash.is_some()
         || !node.ssh_authorized_keys.keys.is_empty()
         || node.ssh_authorized_keys.origin == KeyOrigin::ExplicitlyNone
