@@ -112,7 +112,7 @@ fn a_whole_answer_to_a_range_starts_again() {
     setup.server.change(PATH, |resource| resource.no_ranges = true);
     setup.server.script(PATH, (0..40).map(|_| Step::Cut(100_000)));
     let error = setup.refused();
-    assert!(error.contains("changed 3 times"), "{error}");
+    assert!(error.contains("start again 3 times"), "{error}");
 }
 
 #[test]
