@@ -299,6 +299,29 @@ fn killed_and_run_again_it_goes_on() {
     }
 }
 
+/// The image grows while bytes are still to come.
+#[test]
+fn unpacking_does_not_wait_for_the_end() {
+    let setup = Setup::new();
+    let pause = Duration::from_millis(60);
+    setup.server.change(PATH, |resource| resource.pause = pause);
+    let name = format!("image-{}", setup.wanted.image_sha256.unwrap());
+    let partial = setup.cache.dir().join("partial");
+    let part = partial.join(format!("{name}.part"));
+    let image = partial.join(format!("{name}.img"));
+    let len = |path| std::fs::metadata(path).map_or(0, |found| found.len());
+    std::thread::scope(|scope| {
+        let getting = scope.spawn(|| setup.get_image());
+        let end = Instant::now() + Duration::from_secs(20);
+        while len(&image) == 0 {
+            assert!(Instant::now() < end, "nothing is unpacked");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(len(&part) < setup.packed.len() as u64, "it waited");
+        getting.join().unwrap();
+    });
+}
+
 #[test]
 fn processes_and_threads_share_one_download() {
     let setup = Setup::new();
