@@ -112,7 +112,7 @@ fn a_whole_answer_to_a_range_starts_again() {
     setup.server.change(PATH, |resource| resource.no_ranges = true);
     setup.server.script(PATH, (0..40).map(|_| Step::Cut(100_000)));
     let error = setup.refused();
-    assert!(error.contains("changed 3 times"), "{error}");
+    assert!(error.contains("start again 3 times"), "{error}");
 }
 
 #[test]
@@ -297,6 +297,29 @@ fn killed_and_run_again_it_goes_on() {
             setup.packed.len() as u64 - arrived
         );
     }
+}
+
+/// The image grows while bytes are still to come.
+#[test]
+fn unpacking_does_not_wait_for_the_end() {
+    let setup = Setup::new();
+    let pause = Duration::from_millis(60);
+    setup.server.change(PATH, |resource| resource.pause = pause);
+    let name = format!("image-{}", setup.wanted.image_sha256.unwrap());
+    let partial = setup.cache.dir().join("partial");
+    let part = partial.join(format!("{name}.part"));
+    let image = partial.join(format!("{name}.img"));
+    let len = |path| std::fs::metadata(path).map_or(0, |found| found.len());
+    std::thread::scope(|scope| {
+        let getting = scope.spawn(|| setup.get_image());
+        let end = Instant::now() + Duration::from_secs(20);
+        while len(&image) == 0 {
+            assert!(Instant::now() < end, "nothing is unpacked");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(len(&part) < setup.packed.len() as u64, "it waited");
+        getting.join().unwrap();
+    });
 }
 
 #[test]

@@ -150,6 +150,36 @@ fn flipped_bits_are_seen() {
     }
 }
 
+/// Whatever the bytes are: an answer, in time, and no panic.
+#[test]
+fn damaged_anywhere_it_ends() {
+    let image =
+        [&noise(900, 1)[..], &[0; 5000], b"text ".repeat(99).as_slice()]
+            .concat();
+    let limits = Limits { max_size: 1 << 20, ..Limits::default() };
+    for packed in [
+        pipe("xz", &["-T1", "--block-size=2000"], &image),
+        pipe("gzip", &[], &image),
+        pipe("zstd", &["-q"], &image),
+        zip(&[("a.img", &image)]),
+    ] {
+        let dice = noise(120 * 4, packed.len() as u64);
+        for dice in dice.chunks(4) {
+            let mut packed = packed.clone();
+            let at = usize::from(u16::from_le_bytes([dice[0], dice[1]]));
+            let at = at % packed.len();
+            packed[at] = dice[2];
+            if dice[3] < 80 {
+                packed.truncate(at);
+            }
+            // Metadata may change without harm.
+            if let Ok((unpacked, found, _)) = try_unpack(&packed, &limits) {
+                assert_eq!(unpacked.size, found.len() as u64);
+            }
+        }
+    }
+}
+
 #[test]
 fn sizes_are_limited() {
     let zeros = vec![0; 24 << 20];

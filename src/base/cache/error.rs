@@ -22,8 +22,12 @@ pub enum CacheErrorKind {
     /// It cannot be downloaded.
     #[error("it cannot be downloaded")]
     Fetch(#[source] FetchError),
-    /// Every time it was asked for the rest, the file was another.
-    #[error("the server's file changed {0} times while it was downloaded")]
+    /// Every time the rest was asked for, the file was another, or came from
+    /// its start.
+    #[error(
+        "the download had to start again {0} times: the server's file changes \
+         all the time, or it cannot be resumed"
+    )]
     Changing(u32),
     /// The download is not what it should be.
     #[error("the download's SHA-256 is {found} instead of {expected}")]

@@ -145,7 +145,8 @@ fn attempt(
             let version = version_of(response.headers());
             let total = response.content_length();
             check_size(request, total)?;
-            part.begin(version, total)?;
+            // Where an answer has no length, a broken one looks complete.
+            part.begin(version, total.or(request.size))?;
         }
         StatusCode::PARTIAL_CONTENT => {
             if !continues(response.headers(), request, part)? {
@@ -196,7 +197,7 @@ fn send(
 fn continues(
     headers: &HeaderMap,
     request: &Request<'_>,
-    part: &Part,
+    part: &mut Part,
 ) -> Result<bool, FetchErrorKind> {
     let text = header(headers, CONTENT_RANGE).unwrap_or_default();
     let bad =
@@ -209,7 +210,11 @@ fn continues(
     let same_size =
         part.total().is_none_or(|total| range.total.is_none_or(|t| t == total));
     // A server that ignores If-Range still tells the version.
-    Ok(same_size && part.version().agrees(&version_of(headers)))
+    let same = same_size && part.version().agrees(&version_of(headers));
+    if same && let Some(total) = range.total {
+        part.learn_total(total);
+    }
+    Ok(same)
 }
 
 fn receive_body(

@@ -181,6 +181,11 @@ impl Part {
         Ok(())
     }
 
+    /// Takes the size that came with a range, where none was known.
+    pub(super) fn learn_total(&mut self, total: u64) {
+        self.total.get_or_insert(total);
+    }
+
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), Kind> {
         self.file
             .write_all_at(bytes, self.len)
