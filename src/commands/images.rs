@@ -1,26 +1,32 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io, time::Duration};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
-    error::{CommandError, Result},
+    error::{CommandError, Kind, Result},
+    shelf::{CacheArgs, wanted},
     workshop::build_time,
 };
 use crate::{
     base::{
+        cache::{Cache, Prune, Verified},
         catalog::{Cached, Catalog, Entry},
         signature::Verification,
     },
-    ui::{Column, Ui, table},
+    ui::{Column, Report, Ui, bytes, table},
 };
 
 /// The format of `--json`.
 const VERSION: u32 = 1;
 
-/// List the base images that are known
+/// List the base images that are known, and what the cache has of them
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct ImagesArgs {
+    #[command(subcommand)]
+    command: Option<CacheCommand>,
+
     /// Only images with this in their id or in an alias
     #[arg(value_name = "NAME")]
     filter: Option<String>,
@@ -28,16 +34,130 @@ pub(super) struct ImagesArgs {
     /// For programs
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    cache: CacheArgs,
 }
 
-/// Prints the catalogue.
+/// What is done with the cache.
+#[derive(Debug, Subcommand)]
+enum CacheCommand {
+    Verify(VerifyArgs),
+    Prune(PruneArgs),
+}
+
+/// Read every image in the cache and compare its digest
+#[derive(Args, Debug)]
+struct VerifyArgs {
+    #[command(flatten)]
+    cache: CacheArgs,
+}
+
+/// Remove downloaded images, and what broken runs left
+#[derive(Args, Debug)]
+struct PruneArgs {
+    /// Only images that were downloaded more than so many days ago
+    #[arg(long, value_name = "DAYS")]
+    older_than: Option<u32>,
+
+    /// Only say what would be removed
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    cache: CacheArgs,
+}
+
+/// Lists the catalogue, or looks after the cache.
 pub(super) fn images(args: &ImagesArgs, ui: &Ui) -> Result<()> {
-    let catalog = Catalog::embedded()
-        .map_err(|e| CommandError::failed("cannot list images", &e))?;
+    match &args.command {
+        None => list(args, ui),
+        Some(CacheCommand::Verify(args)) => verify(args, ui),
+        Some(CacheCommand::Prune(args)) => prune(args, ui),
+    }
+}
+
+fn verify(args: &VerifyArgs, ui: &Ui) -> Result<()> {
+    let cache = args.cache.cache()?;
+    let failed = |e| CommandError::failed("cannot verify the cache", &e);
+    let count = cache.list().map_err(failed)?.len();
+    let damaged = cache.verify(&ui.bar("cache")).map_err(failed)?;
+    if damaged.is_empty() {
+        ui.say(&format!("{count} images in the cache, all as they were"));
+        return Ok(());
+    }
+    let report = damaged
+        .iter()
+        .fold(Report::new("the cache is damaged"), |report, entry| {
+            let path = cache.image_path(entry.image_sha256);
+            report.cause(format!("{} of {}", path.display(), entry.url))
+        })
+        .hint("the next build that needs one of them downloads it again");
+    Err(CommandError::new(Kind::Verification, report))
+}
+
+fn prune(args: &PruneArgs, ui: &Ui) -> Result<()> {
+    let days = args.older_than.map(u64::from);
+    let what = Prune {
+        older_than: days
+            .map(|days| Duration::from_secs(days.saturating_mul(86_400))),
+        dry_run: args.dry_run,
+    };
+    let pruned = args
+        .cache
+        .cache()?
+        .prune(&what)
+        .map_err(|e| CommandError::failed("cannot prune the cache", &e))?;
+    let verb = if args.dry_run { "would remove" } else { "removed" };
+    for entry in &pruned.entries {
+        ui.say(&format!("{verb} {}", entry.url));
+    }
+    ui.say(&format!(
+        "{verb} {} images and {} other files: {}",
+        pruned.entries.len(),
+        pruned.leftovers,
+        bytes(pruned.freed)
+    ));
+    Ok(())
+}
+
+/// Returns what the cache has of each image of the catalogue, by id.
+fn in_cache(
+    catalog: &Catalog,
+    cache: &Cache,
+) -> io::Result<BTreeMap<String, Cached>> {
+    let have = cache.list()?;
+    let mut found = BTreeMap::new();
+    for entry in catalog.entries() {
+        let wanted = wanted(entry);
+        let Some(cached) = have.iter().find(|c| wanted.matches(c)) else {
+            continue;
+        };
+        let verification = match cached.verified {
+            Verified::Nothing => Verification::None,
+            Verified::HashOnly => Verification::HashOnly,
+            Verified::PinnedHash | Verified::Signature => entry.verification(),
+        };
+        let state = Cached {
+            bytes: cache.size_on_disk(cached.image_sha256),
+            fetched: i64::try_from(cached.fetched).unwrap_or(i64::MAX),
+            verification,
+        };
+        found.insert(entry.id.clone(), state);
+    }
+    Ok(found)
+}
+
+fn list(args: &ImagesArgs, ui: &Ui) -> Result<()> {
+    let failed = "cannot list images";
+    let catalog =
+        Catalog::embedded().map_err(|e| CommandError::failed(failed, &e))?;
+    let cached = in_cache(&catalog, &args.cache.cache()?)
+        .map_err(|e| CommandError::failed(failed, &e))?;
     let listing = Listing {
         entries: matching(&catalog, args.filter.as_deref())?,
         catalog: &catalog,
-        cache: None,
+        cache: Some(&cached),
         now: build_time()?,
     };
     let text = if args.json {

@@ -74,7 +74,9 @@ impl Wanted {
         }
     }
 
-    fn matches(&self, entry: &Entry) -> bool {
+    /// Returns whether `entry` is the image that is wanted.
+    #[must_use]
+    pub fn matches(&self, entry: &Entry) -> bool {
         match (self.image_sha256, self.download_sha256) {
             (Some(digest), _) => entry.image_sha256 == digest,
             (None, Some(digest)) => entry.download_sha256 == digest,
@@ -231,6 +233,12 @@ impl Cache {
     #[must_use]
     pub fn image_path(&self, digest: Sha256) -> PathBuf {
         self.images().join(format!("{digest}.img"))
+    }
+
+    /// Returns what an image takes on the disk, in bytes.
+    #[must_use]
+    pub fn size_on_disk(&self, digest: Sha256) -> u64 {
+        prune::size_on_disk(&self.image_path(digest))
     }
 
     fn images(&self) -> PathBuf {

@@ -94,7 +94,7 @@ fn drop_file(path: &Path, what: &Prune, pruned: &mut Pruned) -> io::Result<()> {
     if what.dry_run { Ok(()) } else { remove(path) }
 }
 
-fn size_on_disk(path: &Path) -> u64 {
+pub(super) fn size_on_disk(path: &Path) -> u64 {
     let found = fs::symlink_metadata(path);
     found.map_or(0, |found| found.blocks().saturating_mul(512))
 }
