@@ -142,6 +142,8 @@ fn the_home_step_fills_what_is_missing_and_keeps_what_is_there() {
         node.write("etc/skel/.profile", "stock\n");
         node.write("etc/skel/.bashrc", "stock\n");
         node.write("home/ada/.bashrc", "mine\n");
+        // Power went in the middle of the last attempt.
+        node.write("home/ada/.piflash-part/half", "");
         let step = repository().join("firstboot/steps/10-home");
         for _ in 0..2 {
             let output = node.run(shell, &step, &[]);
@@ -150,6 +152,8 @@ fn the_home_step_fills_what_is_missing_and_keeps_what_is_there() {
             assert_eq!(node.read("home/ada/.bashrc"), "mine\n");
         }
         assert!(!node.root.path().join("root").exists());
+        let half = node.root.path().join("home/ada/.piflash-part");
+        assert!(!half.exists());
     }
 }
 

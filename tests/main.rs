@@ -15,6 +15,7 @@ mod cli;
 mod disk;
 mod ext4;
 mod fat;
+mod fetch;
 mod firstboot;
 mod golden;
 mod inventory;

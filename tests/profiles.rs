@@ -33,11 +33,14 @@ fn a_file_of_the_same_name_replaces_the_built_in_one() {
     let env = env();
     env.write(
         "profiles/part/kernel.yaml",
-        "- kernel_words: [quiet]\n  on: boot\n",
+        "- kernel_words: [quiet, 'dyndbg=\"file a.c +p\"']\n",
     );
     let plan = env.run(PLAN);
     assert_eq!(plan.code, Some(0), "{plan}");
-    assert!(plan.stdout.contains("+= quiet"), "{plan}");
+    // The firmware's file, without being told.
+    let line = "boot kernel-words                /cmdline.txt += quiet \
+                dyndbg=\"file a.c +p\"\n";
+    assert!(plan.stdout.contains(line), "{plan}");
     assert!(!plan.stdout.contains("cgroup"), "{plan}");
 }
 
@@ -55,6 +58,12 @@ fn what_is_wrong_with_a_profile_is_said_with_its_place() {
         ("- write: /x\n  template: none.j2\n", "none.j2"),
         ("- symlink: /x\n", "needs `to`"),
         ("- why: nothing\n", "exactly one verb"),
+        ("- kernel_words: [a b]\n", "one word"),
+        ("- kernel_words: ['a=\"b c']\n", "one word"),
+        ("- kernel_words: ['']\n", "one word"),
+        ("- kernel_words: [\"a\\nb\"]\n", "one word"),
+        ("- config_txt: {a b: '1'}\n", "one word"),
+        ("- config_txt: {a: \"1\\n[pi4]\"}\n", "one word"),
     ] {
         let env = env();
         env.write("profiles/part/kernel.yaml", step);

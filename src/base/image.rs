@@ -1,21 +1,28 @@
 //! A base image: opened, its partitions found, its facts read.
 
 use std::{
-    fs::File,
+    cell::OnceCell,
+    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use sha2::{Digest, Sha256};
+
 use super::{
     demo::{self, DemoError},
     facts::{Facts, FsKind},
+    lock::LockedImage,
     probe::{ProbeError, probe_image},
 };
 use crate::{
     disk::{ImageFile, Overlay, ReadAt, Window},
     fs::{Fat, FsError, Reader, ext4_view::Ext4View},
+    progress::Progress,
 };
+
+const CHUNK: usize = 1 << 20;
 
 /// How a base image is named.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +54,7 @@ pub struct Image {
     /// What it is.
     pub facts: Facts,
     device: Arc<ImageFile>,
+    digest: OnceCell<String>,
 }
 
 /// Why an image cannot be a base.
@@ -105,7 +113,21 @@ impl Image {
             path,
             source: Box::new(source),
         })?;
-        Ok(Self { name, source, facts, device })
+        let digest = OnceCell::new();
+        Ok(Self { name, source, facts, device, digest })
+    }
+
+    /// Returns what identifies it in a lock. Reads all of it, once.
+    pub fn locked(&self, progress: &dyn Progress) -> io::Result<LockedImage> {
+        let size = self.device.size();
+        let sha256 = match self.digest.get() {
+            Some(digest) => digest.clone(),
+            None => {
+                let digest = sha256(&*self.device, progress)?;
+                self.digest.get_or_init(|| digest).clone()
+            }
+        };
+        Ok(LockedImage { name: self.name.clone(), size, sha256 })
     }
 
     /// Returns the whole disk.
@@ -141,6 +163,24 @@ impl Image {
     }
 }
 
+fn sha256(device: &dyn ReadAt, progress: &dyn Progress) -> io::Result<String> {
+    progress.start("hash base", Some(device.size()));
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; CHUNK];
+    let mut offset = 0_u64;
+    while let Some(rest @ 1..) = device.size().checked_sub(offset) {
+        let len = usize::try_from(rest).unwrap_or(CHUNK).min(CHUNK);
+        let part = buffer.get_mut(..len).unwrap_or_default();
+        device.read_at(offset, part)?;
+        hash.update(&*part);
+        let done = u64::try_from(len).unwrap_or(rest);
+        progress.advance(done);
+        offset = offset.saturating_add(done);
+    }
+    progress.finish();
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 fn facts_of(device: &Arc<ImageFile>) -> Result<Facts, ProbeError> {
     // The FAT editor wants something writable; nothing is written to it.
     let overlay = Arc::new(Overlay::new(Arc::<ImageFile>::clone(device)));
@@ -171,6 +211,10 @@ const COMPRESSED: &[(&[u8], &str, &str)] = &[
 
 fn open_raw(path: &Path) -> Result<File, ImageError> {
     let error = |source| ImageError::Io { path: path.to_owned(), source };
+    // Opening a FIFO would wait for ever, and a device has no end.
+    if !fs::metadata(path).map_err(error)?.is_file() {
+        return Err(error(io::Error::other("it is not a regular file")));
+    }
     let mut file = File::open(path).map_err(error)?;
     let mut magic = Vec::new();
     (&mut file).take(8).read_to_end(&mut magic).map_err(error)?;

@@ -1,10 +1,15 @@
 //! Base images: the one that is embedded, which others there are, and what
 //! any image is.
 
+pub mod cache;
 pub mod catalog;
 pub mod date;
 pub mod demo;
+pub mod digest;
 pub mod facts;
+pub mod fetch;
 pub mod image;
+pub mod lock;
 pub mod probe;
 pub mod signature;
+pub mod unpack;

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     fmt::Write,
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,9 +11,10 @@ use super::{
     cli::ImageArgs,
     error::{CommandError, Kind, Result},
     image::{Job, Workshop},
+    record::Record,
 };
 use crate::{
-    base::image::ImageSource,
+    base::{facts::FirstBoot, image::ImageSource},
     disk::Overlay,
     fs::{
         Fat, FsError,
@@ -40,6 +42,10 @@ pub(super) struct BuildArgs {
     #[command(flatten)]
     image: ImageArgs,
 
+    /// Refuse base images other than those that piflash.lock records
+    #[arg(long)]
+    locked: bool,
+
     /// Where images are written, in its `images/`
     #[arg(long, value_name = "DIR", default_value = "build")]
     build_dir: PathBuf,
@@ -48,22 +54,29 @@ pub(super) struct BuildArgs {
 /// Builds the images, one after another.
 pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
     let mut workshop = Workshop::open(inventory, &args.image, ui)?;
-    let names = if args.all {
+    let names: Vec<String> = if args.all {
         workshop.inventory.nodes.iter().map(|node| node.name.clone()).collect()
     } else {
-        args.nodes.clone()
+        // Named twice, built once.
+        let mut seen = BTreeSet::new();
+        args.nodes.iter().filter(|name| seen.insert(*name)).cloned().collect()
     };
     // What is wrong with any of them is said before the first is written.
     let jobs = names
         .iter()
         .map(|name| workshop.prepare(name))
         .collect::<Result<Vec<_>>>()?;
+    let mut record = Record::open(inventory, args.locked)?;
+    for job in &jobs {
+        record.check(job, ui)?;
+    }
     for job in &jobs {
         let dest = args
             .build_dir
             .join("images")
             .join(format!("{}.img", job.plan.node));
         let built = build_one(job, &dest, workshop.time, ui)?;
+        record.built(job, ui)?;
         ui.say(&summary(job, &dest, &built));
     }
     Ok(())
@@ -230,16 +243,28 @@ fn summary(job: &Job, dest: &Path, built: &Built) -> String {
          customisation off)"
             .to_owned(),
     );
-    line(
-        "power-up",
-        "the node grows its file system, takes its name and address, lets"
-            .to_owned(),
-    );
-    line(
-        "",
-        "you in by key and runs its first-boot steps; there: \
-         sudo piflash-node status"
-            .to_owned(),
-    );
+    for (number, what) in power_up(job).into_iter().enumerate() {
+        line(if number == 0 { "power-up" } else { "" }, what.to_owned());
+    }
     text
+}
+
+/// What the node does when it is powered up: only what this image does.
+fn power_up(job: &Job) -> Vec<&'static str> {
+    let Job { plan, image, keys } = job;
+    let has = |name: &str| plan.parts.iter().any(|part| part == name);
+    let facts = &image.facts;
+    let grows = facts.root_is_last && facts.first_boot != FirstBoot::None;
+    let mut does = Vec::new();
+    if grows {
+        does.push("the root file system grows to the size of the card");
+    }
+    does.push("the node takes its name and address");
+    if has("ssh") && facts.ssh.installed && !keys.is_empty() {
+        does.push("it lets you in by key");
+    }
+    if has("firstboot") {
+        does.push("it runs its first-boot steps: sudo piflash-node status");
+    }
+    does
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, fs,
     path::{Path, PathBuf},
     rc::Rc,
     time::{SystemTime, UNIX_EPOCH},
@@ -14,8 +14,10 @@ use super::{
 };
 use crate::{
     base::image::{Image, ImageError, ImageSource},
-    inventory::{self, Inventory, KeyOrigin, KeySource, Node, SshKey},
-    plan::Plan,
+    inventory::{
+        self, FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey,
+    },
+    plan::{CustomFile, Plan},
     profile::Profiles,
     ui::{Report, Ui},
 };
@@ -88,7 +90,9 @@ impl Workshop {
             }
         };
         check_login(node, &image)?;
-        let plan = Plan::new(node, &image.facts, &self.profiles, self.time)
+        let files = custom_files(node)?;
+        let (profiles, time) = (&self.profiles, self.time);
+        let plan = Plan::new(node, &image.facts, profiles, &files, time)
             .map_err(|e| {
                 CommandError::failed(
                     format!(
@@ -104,6 +108,21 @@ impl Workshop {
         let keys = node.ssh_authorized_keys.keys.iter().map(key).collect();
         Ok(Job { plan, image, keys })
     }
+}
+
+/// Reads the files that the inventory wants on the node.
+fn custom_files(node: &Node) -> Result<Vec<CustomFile>> {
+    let read = |copy: &FileCopy| {
+        let content = fs::read(&copy.src).map_err(|error| {
+            let what = format!("cannot read {}", copy.src.display());
+            let report = Report::new(what)
+                .cause(format!("`files` of {} names it", node.name))
+                .because(&error);
+            CommandError::new(Kind::Usage, report)
+        })?;
+        Ok(CustomFile { copy: copy.clone(), content })
+    };
+    node.files.iter().map(read).collect()
 }
 
 /// Names a key without its long middle.
@@ -172,18 +191,21 @@ fn check_login(node: &Node, image: &Image) -> Result<()> {
 
 /// Returns `SOURCE_DATE_EPOCH`, or now.
 pub(super) fn build_time() -> Result<i64> {
-    match env::var("SOURCE_DATE_EPOCH") {
-        // FAT times end in 2107.
-        Ok(text) => text
-            .parse()
-            .ok()
-            .filter(|time| (0..=4_354_819_198).contains(time))
+    match env::var_os("SOURCE_DATE_EPOCH") {
+        // Later times could not be read back: ext4-view 1.0 takes them for
+        // damage.
+        Some(text) => text
+            .to_str()
+            .and_then(|text| text.parse().ok())
+            .filter(|time| (0..=i64::from(i32::MAX)).contains(time))
             .ok_or_else(|| {
                 CommandError::usage(format!(
-                    "SOURCE_DATE_EPOCH is `{text}`, not seconds since 1970"
+                    "SOURCE_DATE_EPOCH is `{}`, not seconds since 1970 \
+                     (until 2038)",
+                    text.display()
                 ))
             }),
-        Err(_) => SystemTime::now()
+        None => SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .ok()
             .and_then(|time| i64::try_from(time.as_secs()).ok())

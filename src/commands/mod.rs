@@ -7,6 +7,7 @@ mod image;
 mod images;
 mod init;
 mod plan;
+mod record;
 
 use std::process::ExitCode;
 

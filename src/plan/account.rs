@@ -14,6 +14,11 @@ const GROUPS: &[&str] = &[
 
 const SUBORDINATE_IDS: u32 = 65_536;
 
+/// Debian gives people the numbers from here (Debian Policy 9.2.2) ...
+const FIRST_UID: u32 = 1000;
+/// ... up to, and without, this one.
+const LAST_UID: u32 = 60_000;
+
 /// The user database of an image, as text.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Database<'t> {
@@ -47,6 +52,30 @@ pub(super) struct Account {
     sudoers_name: String,
 }
 
+impl Account {
+    /// Returns uid and primary gid of a user, by name or number.
+    pub(super) fn user(&self, user: &str) -> Option<(u32, u32)> {
+        let table = Table::parse(&self.passwd);
+        if let Some(row) = table.find(user).or_else(|| table.find_by(2, user)) {
+            return Some((
+                row.get(2)?.parse().ok()?,
+                row.get(3)?.parse().ok()?,
+            ));
+        }
+        // A number without a user is its own group.
+        user.parse().ok().map(|uid| (uid, uid))
+    }
+
+    /// Returns the gid of a group, by name or number.
+    pub(super) fn group(&self, group: &str) -> Option<u32> {
+        let table = Table::parse(&self.group);
+        match table.find(group) {
+            Some(row) => row.get(2)?.parse().ok(),
+            None => group.parse().ok(),
+        }
+    }
+}
+
 /// Why the account cannot be made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AccountError {
@@ -66,6 +95,17 @@ pub enum AccountError {
         name: String,
         /// Its number.
         uid: u32,
+    },
+    /// The name belongs to a group of daemons or of rights.
+    #[error(
+        "`{name}` is a system group of this image (gid {gid}); choose \
+         another `ansible_user`"
+    )]
+    SystemGroup {
+        /// The group.
+        name: String,
+        /// Its number.
+        gid: u32,
     },
     /// No number is left.
     #[error("no free uid between 1000 and 59999")]
@@ -99,7 +139,8 @@ pub(super) fn add(
         Some(row) => User::of(row, name)?,
         None => User::new(name, &passwd, &group)?,
     };
-    if user.uid > 0 && user.uid < 1000 {
+    // `nobody` and what systemd gives to services are daemons' as well.
+    if matches!(user.uid, 1..FIRST_UID | LAST_UID..=0xffff) {
         let (name, uid) = (name.to_owned(), user.uid);
         return Err(AccountError::System { name, uid });
     }
@@ -216,14 +257,19 @@ impl User {
     ) -> Result<Self, AccountError> {
         let taken: BTreeSet<&str> =
             passwd.column(2).chain(group.column(2)).collect();
-        let free = (1000..60_000_u32)
+        let free = (FIRST_UID..LAST_UID)
             .find(|uid| !taken.contains(uid.to_string().as_str()))
             .ok_or(AccountError::NoFreeUid)?;
-        // A group of that name may be there already.
+        // A group of that name may be there already. One of the system's,
+        // as `shadow`, would give its rights away; adduser refuses it too.
         let gid = group
             .find(name)
             .and_then(|row| row.get(2)?.parse().ok())
             .unwrap_or(free);
+        if gid < FIRST_UID {
+            let name = name.to_owned();
+            return Err(AccountError::SystemGroup { name, gid });
+        }
         Ok(Self {
             uid: free,
             gid,
@@ -236,7 +282,7 @@ impl User {
 fn people(passwd: &Table) -> impl Iterator<Item = String> {
     passwd.rows.iter().filter_map(|row| {
         let uid: u32 = row.get(2)?.parse().ok()?;
-        (1000..60_000).contains(&uid).then(|| row.first().cloned())?
+        (FIRST_UID..LAST_UID).contains(&uid).then(|| row.first().cloned())?
     })
 }
 
@@ -402,8 +448,50 @@ mod tests {
 
     #[test]
     fn names_that_would_break_the_files_are_refused() {
-        for name in ["", "a:b", "a\nb", "Ada", "1a", "-a", "daemon"] {
-            assert!(add(STOCK, name, None, 1).is_err(), "{name:?}");
+        for name in ["", "a:b", "a\nb", "Ada", "1a", "-a"] {
+            let error = add(STOCK, name, None, 1).unwrap_err();
+            assert_eq!(error, AccountError::Name(name.to_owned()));
         }
+    }
+
+    #[test]
+    fn names_of_the_system_are_refused() {
+        let passwd = format!(
+            "{}nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+            STOCK.passwd
+        );
+        let database = Database { passwd: &passwd, ..STOCK };
+        for (name, uid) in [("daemon", 1), ("nobody", 65_534)] {
+            let name = name.to_owned();
+            let error = add(database, &name, None, 1).unwrap_err();
+            assert_eq!(error, AccountError::System { name, uid });
+        }
+        for (name, gid) in [("shadow", 42), ("sudo", 27)] {
+            let name = name.to_owned();
+            let error = add(database, &name, None, 1).unwrap_err();
+            assert_eq!(error, AccountError::SystemGroup { name, gid });
+        }
+    }
+
+    #[test]
+    fn odd_files_keep_their_lines() {
+        // NIS, CRLF, no last newline.
+        let database = Database {
+            passwd: "root:x:0:0:root:/root:/bin/bash\r\n+::::::",
+            shadow: "root:*:20000:0:99999:7:::",
+            group: "root:x:0:\n+:::",
+            ..Database::default()
+        };
+        let account = add(database, "ada", None, 9).unwrap();
+        assert_eq!(
+            account.passwd,
+            "root:x:0:0:root:/root:/bin/bash\n+::::::\n\
+             ada:x:1000:1000:,,,:/home/ada:/bin/bash\n"
+        );
+        assert_eq!(
+            account.shadow,
+            "root:*:20000:0:99999:7:::\nada:*:9:0:99999:7:::\n"
+        );
+        assert_eq!(account.group, "root:x:0:\n+:::\nada:x:1000:\n");
     }
 }

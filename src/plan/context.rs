@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     PlanError,
-    account::{self, Database},
+    account::{self, Account, Database},
     hosts,
 };
 use crate::{
@@ -27,8 +27,6 @@ const LATER: &[&str] = &[
     "packages",
     "upgrade",
     "rpi_update",
-    "files",
-    "config_txt",
     "proxy_url",
     "no_proxy",
     "docker_registry_mirror_url",
@@ -52,11 +50,12 @@ const LATER: &[&str] = &[
     "hooks_dir",
 ];
 
-pub(super) fn build(
+/// Adds the node's account to the image's user database.
+pub(super) fn account(
     node: &Node,
     facts: &Facts,
     time: i64,
-) -> Result<Value, PlanError> {
+) -> Result<Account, PlanError> {
     let texts = &facts.texts;
     let optional = |text: &Option<String>| text.clone().unwrap_or_default();
     let need = |text: &Option<String>, path: &'static str| {
@@ -73,13 +72,15 @@ pub(super) fn build(
         subuid: &optional(&texts.subuid),
         subgid: &optional(&texts.subgid),
     };
+    let password_hash = node.password_hash.as_ref().map(Hidden::reveal);
+    let day = time.div_euclid(SECONDS_PER_DAY);
     let name = account_name(node, facts);
-    let account = account::add(
-        database,
-        &name,
-        node.password_hash.as_ref().map(Hidden::reveal),
-        time.div_euclid(SECONDS_PER_DAY),
-    )?;
+    Ok(account::add(database, &name, password_hash, day)?)
+}
+
+pub(super) fn build(node: &Node, facts: &Facts, account: &Account) -> Value {
+    let name = account_name(node, facts);
+    let hosts = facts.texts.hosts.as_deref().unwrap_or_default();
     let node_json = json!({
         "version": 1,
         "name": node.name,
@@ -88,14 +89,13 @@ pub(super) fn build(
         "role": node.role.map(|role| role.to_string()),
         "groups": node.groups,
     });
-    Ok(context! {
+    context! {
         node => node_value(node, &name),
         facts => Value::from(Serde(facts)),
-        account => Value::from(Serde(&account)),
-        hosts_file =>
-            hosts::with_own_name(&optional(&texts.hosts), &node.name),
+        account => Value::from(Serde(account)),
+        hosts_file => hosts::with_own_name(hosts, &node.name),
         node_json => format!("{node_json:#}"),
-    })
+    }
 }
 
 fn node_value(node: &Node, account: &str) -> Value {
@@ -181,6 +181,10 @@ pub(super) fn notes(node: &Node, facts: &Facts) -> Vec<String> {
             "no SSH key and no `password_hash`: nobody can log in as {}",
             account_name(node, facts)
         ));
+    }
+    if !facts.ssh.installed {
+        notes
+            .push("the image has no SSH server: log in on a screen".to_owned());
     }
     if let Some(directory) = &node.boot_directory
         && *directory != facts.boot.mount

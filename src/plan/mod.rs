@@ -4,6 +4,7 @@
 
 mod account;
 mod context;
+mod custom;
 mod hosts;
 mod show;
 
@@ -14,6 +15,7 @@ use crate::{
     profile::{ProfileError, Profiles},
 };
 pub use account::{AccountError, Database};
+pub use custom::{CustomError, CustomFile};
 
 /// Everything to be done for one node, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,9 @@ pub enum PlanError {
     /// reached.
     #[error("`{0}` is not supported by this version")]
     Unsupported(&'static str),
+    /// A file of the inventory's cannot be placed.
+    #[error(transparent)]
+    Custom(#[from] CustomError),
     /// The image lacks a file without which it cannot be a node.
     #[error("the image has no {0}")]
     NoFile(&'static str),
@@ -52,24 +57,28 @@ pub enum PlanError {
 
 impl Plan {
     /// Plans `node` on an image with `facts`, at `time` (seconds since the
-    /// epoch).
+    /// epoch). `files` are those that the inventory names, read.
     pub fn new(
         node: &Node,
         facts: &Facts,
         profiles: &Profiles,
+        files: &[CustomFile],
         time: i64,
     ) -> Result<Self, PlanError> {
         if node.wifi.is_some() {
             return Err(PlanError::Unsupported("wifi"));
         }
-        let context = context::build(node, facts, time)?;
+        let account = context::account(node, facts, time)?;
+        let context = context::build(node, facts, &account);
         let profile = profiles.choose(&context)?;
+        let mut edits = profile.edits(&context)?;
+        edits.extend(custom::edits(node, facts, &account, files)?);
         Ok(Self {
             node: node.name.clone(),
             profile: profile.name().to_owned(),
             profile_title: profile.title().to_owned(),
             parts: profile.parts().to_vec(),
-            edits: profile.edits(&context)?,
+            edits,
             notes: context::notes(node, facts),
         })
     }

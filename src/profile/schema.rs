@@ -60,7 +60,7 @@ pub(super) struct StepFile {
     /// `uid:gid`, numbers (templates are fine).
     pub(super) owner: Option<String>,
 
-    /// The partition.
+    /// The partition; `kernel_words` and `config_txt` know theirs.
     pub(super) on: Part,
     /// Expression: whether this step is for this node and image.
     pub(super) when: Option<String>,

@@ -1,8 +1,8 @@
 //! One step of a profile, rendered into edits.
 
 use super::{
-    Access, Action, Edit, ProfileErrorKind, render::Renderer, schema::StepFile,
-    source::Source,
+    Access, Action, Edit, Part, ProfileErrorKind, render::Renderer,
+    schema::StepFile, source::Source,
 };
 
 /// Renders `step` and adds what it asks for to `edits`.
@@ -46,8 +46,15 @@ impl Step<'_> {
         let mut verbs = 0_u8;
         let why = self.text(step.why.as_deref().unwrap_or_default())?;
         let mut add = |path: String, action: Action| {
+            let part = match action {
+                // These files are the firmware's own.
+                Action::KernelWords { .. } | Action::ConfigTxt { .. } => {
+                    Part::Boot
+                }
+                _ => step.on,
+            };
             edits.push(Edit {
-                part: step.on,
+                part,
                 path,
                 action,
                 why: why.clone(),
@@ -70,7 +77,7 @@ impl Step<'_> {
             count();
             let words = words
                 .iter()
-                .map(|word| self.text(word))
+                .map(|word| checked("kernel_words", self.text(word)?, is_word))
                 .collect::<Result<_, _>>()?;
             let path = self.text("/{{ facts.boot.cmdline_path }}")?;
             add(path, Action::KernelWords { words });
@@ -79,7 +86,8 @@ impl Step<'_> {
             count();
             let path = self.text("/{{ facts.boot.config_path }}")?;
             for (key, value) in keys {
-                let (key, value) = (key.clone(), self.text(value)?);
+                let key = checked("config_txt", key.clone(), is_key)?;
+                let value = checked("config_txt", self.text(value)?, is_line)?;
                 add(path.clone(), Action::ConfigTxt { key, value });
             }
         }
@@ -199,6 +207,39 @@ fn check_path(path: &str) -> Result<(), ProfileErrorKind> {
         )));
     }
     Ok(())
+}
+
+/// Returns what becomes a part of one line, if it stays one there.
+fn checked(
+    verb: &str,
+    text: String,
+    holds: fn(&str) -> bool,
+) -> Result<String, ProfileErrorKind> {
+    if holds(&text) {
+        return Ok(text);
+    }
+    Err(ProfileErrorKind::Step(format!(
+        "`{verb}`: {text:?} would not stay one word or value of a line"
+    )))
+}
+
+fn is_line(text: &str) -> bool {
+    !text.contains(char::is_control)
+}
+
+/// Spaces only between quotes, as the kernel splits its command line.
+fn is_word(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('"').collect();
+    let outside = parts.iter().step_by(2);
+    !text.is_empty()
+        && is_line(text)
+        && parts.len() % 2 == 1
+        && !outside.into_iter().any(|part| part.contains(' '))
+}
+
+fn is_key(text: &str) -> bool {
+    !text.is_empty()
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "_:-".contains(c))
 }
 
 fn need(key: &str) -> ProfileErrorKind {

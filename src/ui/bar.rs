@@ -4,8 +4,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::progress::Progress;
 
-const WITH_TOTAL: &str = "{prefix}: {msg:<10} {bar:24} {bytes:>11} of \
-                          {total_bytes:<11} {binary_bytes_per_sec:>12} {eta:>4}";
+// The bar takes what the rest leaves of a terminal's 80 columns.
+const WITH_TOTAL: &str = "{prefix}: {msg:<10} {wide_bar} {bytes:>11} of \
+                          {total_bytes} {binary_bytes_per_sec:>12} {eta:>4}";
 const WITHOUT_TOTAL: &str = "{prefix}: {msg:<10} {spinner} {bytes:>11}";
 
 /// Progress as one line on a terminal, one stage at a time.

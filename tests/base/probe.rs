@@ -245,6 +245,15 @@ fn plain_debian_on_gpt() {
 }
 
 #[test]
+fn lines_of_nis_are_no_accounts() {
+    let mut case = Case::load("buster");
+    let stock = case.root.text("/etc/passwd");
+    case.root.file("/etc/passwd", format!("{stock}-bob\n+@staff\n+::::::"));
+    let probed = probe(&case.boot, &case.root, &case.table()).unwrap();
+    assert_eq!(probed.accounts, facts("buster").accounts);
+}
+
+#[test]
 fn texts_are_whole_and_never_printed() {
     let case = Case::load("buster");
     let facts = facts("buster");

@@ -110,6 +110,40 @@ fn building_again_replaces_the_image_whole() {
 }
 
 #[test]
+fn a_node_named_twice_is_built_once() {
+    let env = Env::new();
+    let example = repository().join("examples/homelab.yml");
+    let example = example.to_str().unwrap();
+    let args = ["-i", example, "build", "node3", "node3", "--image", "demo"];
+    let outcome = env.run(&args);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert_eq!(outcome.stderr.matches("dd if=").count(), 1, "{outcome}");
+}
+
+#[test]
+fn the_summary_promises_what_this_image_does() {
+    let env = Env::new();
+    let example = repository().join("examples/homelab.yml");
+    let args = |example| ["-i", example, "build", "node3", "--image", "demo"];
+    let outcome = env.run(&args(example.to_str().unwrap()));
+    assert!(outcome.stderr.contains("grows"), "{outcome}");
+    assert!(outcome.stderr.contains("first-boot steps"), "{outcome}");
+    // No key is there, so none lets anybody in.
+    assert!(!outcome.stderr.contains("in by key"), "{outcome}");
+
+    let keyed = std::fs::read_to_string(&example).unwrap().replace(
+        "  vars:\n",
+        "  vars:\n    ssh_authorized_keys: [ssh-ed25519 \
+         AAAAC3NzaC1lZDI1NTE5AAAAINRkNh8Btzd6RS+qT4r5zVmpVJWwuOXR8bjTeVjXeUHp \
+         ada@desk]\n",
+    );
+    env.write("inventory.yml", keyed);
+    let outcome = env.run(&args("inventory.yml"));
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert!(outcome.stderr.contains("in by key"), "{outcome}");
+}
+
+#[test]
 fn every_node_of_the_example_builds_and_each_is_itself() {
     let env = Env::new();
     let example = repository().join("examples/homelab.yml");

@@ -1,5 +1,7 @@
 //! `piflash build` as a user runs it, judged by tools that are not ours.
 
+mod custom;
 mod demo;
 mod interrupted;
+mod locked;
 mod refused;

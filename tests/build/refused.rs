@@ -86,6 +86,8 @@ fn images_that_are_none() {
     env.write("zeros.img", vec![0; 1 << 20]);
     env.write("text.img", "not an image\n");
     env.write("packed.img", b"\xfd7zXZ\0\0\x04");
+    let fifo = env.work().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, fifo, 0o600.into()).unwrap();
     let try_image = |image: &str, said: &[&str]| {
         refused(&env, &["build", "node1", "--image", image], 1, said);
     };
@@ -93,7 +95,9 @@ fn images_that_are_none() {
     try_image("zeros.img", &["zeros.img", "partition table"]);
     try_image("text.img", &["text.img"]);
     try_image("packed.img", &["compressed", "xz -dk packed.img"]);
-    try_image(".", &["node1"]);
+    for none in [".", "fifo", "/dev/null", "/dev/zero"] {
+        try_image(none, &["node1", none, "not a regular file"]);
+    }
 }
 
 #[test]
@@ -130,6 +134,23 @@ fn places_where_nothing_can_be_written() {
     assert_eq!(outcome.code, Some(1), "{outcome}");
     assert!(outcome.stderr.contains("node1"), "{outcome}");
     assert_eq!(env.read("file"), b"not a directory");
+}
+
+#[test]
+fn a_time_that_is_none() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let env = Env::new();
+    env.write("inventory.yml", NODE);
+    for time in [&b"abc"[..], b"-1", b"", b"2147483648", b"\xff"] {
+        let time = OsStr::from_bytes(time);
+        let mut command = env.command();
+        command.args(BUILD).env("SOURCE_DATE_EPOCH", time);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{time:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("SOURCE_DATE_EPOCH"), "{time:?}: {said}");
+        assert!(!env.work().join("build").exists(), "{time:?}");
+    }
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! What lists add, and what they may not change.
 
 use piflash::base::{
-    catalog::{Added, Blob, Catalog, Digest, Entry},
+    catalog::{Added, Blob, Catalog, Entry},
+    digest::Sha256,
     signature::Verification,
 };
 use std::fs;
 
 const KNOWN: &str = "raspios-trixie-arm64-2026-10-06";
 
-fn digest(byte: u8) -> Digest {
-    Digest([byte; 32])
+fn digest(byte: u8) -> Sha256 {
+    Sha256::new([byte; 32])
 }
 
 /// A Raspberry Pi OS Lite that is not in the catalogue.

@@ -7,9 +7,9 @@ use tempfile::TempDir;
 
 use super::scenario::{Scenario, base};
 use crate::support::ext4::{
-    Bytes, Disk, FEATURE_SETS, FeatureSet, Kind, NOW, View, debugfs, judge,
-    meta, mke2fs, noise, run_ok,
+    Disk, FEATURE_SETS, FeatureSet, NOW, debugfs, meta, mke2fs, noise, run_ok,
 };
+use crate::support::ext4_judges::{Kind, View, judge};
 
 fn set(name: &str) -> FeatureSet {
     *FEATURE_SETS.iter().find(|set| set.name == name).unwrap()
@@ -29,8 +29,7 @@ fn other_names_of_a_replaced_file_see_its_new_content() {
     let disk = disk("bookworm");
     let mut fs = disk.open();
     let content = noise(5000, 9);
-    fs.write("/etc/hosts", &Bytes(content.clone()), meta(0o600, 1, 2, NOW))
-        .unwrap();
+    fs.write("/etc/hosts", &content.clone(), meta(0o600, 1, 2, NOW)).unwrap();
     fs.remove("/var/big").unwrap();
     fs.commit().unwrap();
     let view = judged(&disk);
@@ -48,7 +47,7 @@ fn attributes_stay_when_a_file_is_replaced() {
         let before = judged(&disk).tree;
         let mut fs = disk.open();
         for path in ["/etc/hosts", "/etc/hostname", "/usr/local/bin/tool"] {
-            let content = Bytes(noise(20_000, 4));
+            let content = noise(20_000, 4);
             fs.write(path, &content, meta(0o755, 0, 0, NOW)).unwrap();
         }
         fs.commit().unwrap();
@@ -97,7 +96,7 @@ fn owners_and_times_keep_their_high_halves() {
             let owner = 0x0001_0000 + number as u32;
             let meta = meta(0o7777, owner, 0xFFFF_FFFE, mtime);
             let path = format!("/etc/t{number}");
-            fs.write(&path, &Bytes(vec![]), meta).unwrap();
+            fs.write(&path, &vec![], meta).unwrap();
         }
         fs.commit().unwrap();
         let view = judged(&disk);
@@ -152,7 +151,7 @@ fn links_in_the_middle_of_a_path_are_followed() {
     let meta = meta(0o755, 0, 0, NOW);
     fs.symlink("/usr/up", "../local/../local/bin", meta).unwrap();
     fs.symlink("/usr/abs", "/usr/up", meta).unwrap();
-    fs.write("/usr/abs/new", &Bytes(b"!".to_vec()), meta).unwrap();
+    fs.write("/usr/abs/new", &b"!".to_vec(), meta).unwrap();
     assert_eq!(fs.read("/usr/local/bin/new").unwrap(), b"!");
     assert_eq!(fs.read("/local/bin/new").unwrap(), b"!");
     fs.symlink("/loop-a", "loop-b", meta).unwrap();
@@ -162,18 +161,18 @@ fn links_in_the_middle_of_a_path_are_followed() {
     assert_eq!(fs.stat("/etc/hosts/x").unwrap(), None);
     assert_eq!(fs.stat("/nowhere/x").unwrap(), None);
     for path in ["relative", "/a//b", "/a/./b", "/a/../b", "/a/", ""] {
-        let error = fs.write(path, &Bytes(vec![]), meta).unwrap_err();
+        let error = fs.write(path, &vec![], meta).unwrap_err();
         assert!(matches!(error.kind, FsErrorKind::BadPath(_)), "{path}");
     }
     let long = format!("/{}", "n".repeat(256));
-    assert!(fs.write(&long, &Bytes(vec![]), meta).is_err());
+    assert!(fs.write(&long, &vec![], meta).is_err());
     let longest = format!("/{}", "n".repeat(255));
-    fs.write(&longest, &Bytes(vec![]), meta).unwrap();
+    fs.write(&longest, &vec![], meta).unwrap();
     for path in ["/etc", "/etc/fast"] {
-        let error = fs.write(path, &Bytes(vec![]), meta).unwrap_err();
+        let error = fs.write(path, &vec![], meta).unwrap_err();
         assert!(matches!(error.kind, FsErrorKind::WrongKind(_)), "{path}");
     }
-    let error = fs.write("/no/where", &Bytes(vec![]), meta).unwrap_err();
+    let error = fs.write("/no/where", &vec![], meta).unwrap_err();
     assert!(matches!(error.kind, FsErrorKind::NotFound));
     fs.remove("/no/where").unwrap();
     fs.remove("/nothing").unwrap();
@@ -193,7 +192,7 @@ fn removed_trees_give_everything_back() {
         for path in ["/a", "/a/b", "/a/b/c", "/a/d"] {
             fs.mkdir(path, meta).unwrap();
         }
-        fs.write("/a/b/c/file", &Bytes(noise(50_000, 1)), meta).unwrap();
+        fs.write("/a/b/c/file", &noise(50_000, 1), meta).unwrap();
         fs.symlink("/a/d/link", &"s".repeat(100), meta).unwrap();
         fs.commit().unwrap();
         fs.remove("/a").unwrap();
@@ -228,7 +227,7 @@ fn the_same_edits_give_the_same_bytes() {
         let mut fs = disk.open();
         for number in 0..300 {
             let path = format!("/index/n{number}");
-            let content = Bytes(noise(number * 7, number as u64));
+            let content = noise(number * 7, number as u64);
             fs.write(&path, &content, meta(0o644, 0, 0, NOW)).unwrap();
         }
         fs.remove("/etc").unwrap();
@@ -246,7 +245,7 @@ fn nothing_changes_without_edits_and_little_with_few() {
     let mut fs = disk.open();
     fs.commit().unwrap();
     assert!(disk.bytes() == before);
-    fs.write("/etc/new", &Bytes(vec![1; 100]), meta(0o644, 0, 0, NOW)).unwrap();
+    fs.write("/etc/new", &vec![1; 100], meta(0o644, 0, 0, NOW)).unwrap();
     fs.commit().unwrap();
     let after = disk.bytes();
     let changed = before
@@ -284,7 +283,7 @@ fn block_maps_are_read_replaced_and_removed() {
     let mut fs = disk.open();
     assert!(fs.read("/a").unwrap() == content);
     let meta = meta(0o644, 0, 0, NOW);
-    fs.write("/a", &Bytes(noise(100_000, 6)), meta).unwrap();
+    fs.write("/a", &noise(100_000, 6), meta).unwrap();
     fs.remove("/b").unwrap();
     for number in 0..50 {
         fs.mkdir(&format!("/d/{number:x>120}"), meta).unwrap();
@@ -295,4 +294,23 @@ fn block_maps_are_read_replaced_and_removed() {
     assert_eq!(view.tree["/c"].kind, Kind::File(content));
     assert!(!view.tree.contains_key("/b"));
     assert_eq!(view.tree.len(), 115);
+}
+
+#[test]
+fn new_inodes_have_a_creation_time_and_removed_ones_a_deletion_time() {
+    let disk = disk("trixie");
+    let ino = judged(&disk).inodes["/usr/local/bin/tool"];
+    let mut fs = disk.open();
+    let meta = meta(0o644, 0, 0, 5);
+    fs.write("/etc/new", &vec![1], meta).unwrap();
+    fs.remove("/usr").unwrap();
+    fs.commit().unwrap();
+    let dir = TempDir::new().unwrap();
+    let stat = &judge(&disk.bytes(), dir.path()).stats["/etc/new"];
+    assert!(stat.contains(&format!("crtime: {NOW:#x}:00000000")), "{stat}");
+    assert!(stat.contains(&format!("ctime: {NOW:#x}:00000000")), "{stat}");
+    let image = dir.path().join("judged.img");
+    let stat = debugfs(&image, false, &[format!("stat <{ino}>")]);
+    assert!(stat.contains("Links: 0 "), "{stat}");
+    assert!(stat.contains(&format!("dtime: {NOW:#x}")), "{stat}");
 }

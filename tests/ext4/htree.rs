@@ -8,9 +8,10 @@ use tempfile::TempDir;
 
 use super::scenario::build_tree;
 use crate::support::ext4::{
-    Bytes, Disk, FEATURE_SETS, FeatureSet, Kind, NOW, debugfs, e2fsck_clean,
-    e2fsck_index, judge, meta, mke2fs, noise, own_view,
+    Disk, FEATURE_SETS, FeatureSet, NOW, debugfs, e2fsck_clean, e2fsck_index,
+    meta, mke2fs, noise,
 };
+use crate::support::ext4_judges::{Kind, judge, own_view};
 
 fn set(name: &str) -> FeatureSet {
     *FEATURE_SETS.iter().find(|set| set.name == name).unwrap()
@@ -43,7 +44,7 @@ fn three_hundred_entries_into_five_thousand() {
         let mut fs = disk.open();
         for number in 0..300 {
             let path = format!("/index/added-ß-{number}");
-            let content = Bytes(noise(number, 1));
+            let content = noise(number, 1);
             fs.write(&path, &content, meta(0o644, 0, 0, NOW)).unwrap();
         }
         for number in (0..5000).step_by(10) {
@@ -91,7 +92,7 @@ fn twenty_thousand_entries_from_nothing() {
         let start = Instant::now();
         for number in 0..20_000u32 {
             let path = format!("/many/ö{:x}", number.wrapping_mul(0x9E3779B1));
-            fs.write(&path, &Bytes(vec![]), meta).unwrap();
+            fs.write(&path, &vec![], meta).unwrap();
         }
         let took = start.elapsed();
         assert!(took.as_secs() < 60, "{took:?}");
@@ -139,7 +140,7 @@ fn a_full_index_is_an_error() {
     let error = (0..60_000)
         .map(|number: u32| {
             let path = format!("/full/{number:n>250}");
-            let result = fs.write(&path, &Bytes(vec![]), meta);
+            let result = fs.write(&path, &vec![], meta);
             if number % 5000 == 4999 && result.is_ok() {
                 fs.commit().unwrap();
             }
@@ -179,4 +180,67 @@ fn more_subdirectories_than_can_be_counted() {
     e2fsck_clean(&image);
     let out = debugfs(&image, false, &["stat /d".to_owned()]);
     assert!(out.contains("Links: 1 "), "{out}");
+}
+
+/// The legacy hash, once more, of plain ASCII.
+fn legacy_hash(name: &[u8]) -> u32 {
+    let (mut last, mut before) = (0x12A3_FE2Du32, 0x37AB_E8F9u32);
+    for byte in name {
+        let mixed = last ^ u32::from(*byte).wrapping_mul(7_152_373);
+        let mut next = before.wrapping_add(mixed);
+        if next >= 0x8000_0000 {
+            next -= 0x7FFF_FFFF;
+        }
+        (before, last) = (last, next);
+    }
+    last << 1
+}
+
+/// All names come in pairs with one hash, so that half of all leaves end
+/// in the middle of a pair.
+#[test]
+fn equal_hashes_in_two_leaves() {
+    let dir = TempDir::new().unwrap();
+    let image = dir.path().join("image");
+    mke2fs(&image, 16, set("1k"), &["-Jsize=4", "-N4096"], None);
+    let legacy = "set_super_value def_hash_version legacy".to_owned();
+    debugfs(&image, true, &[legacy]);
+    let name = |number: u32| {
+        let number = number.wrapping_mul(0x9E37_79B9);
+        format!("{number:0>100}")
+    };
+    let mut hashes: Vec<_> = (0..1_200_000)
+        .map(|number| (legacy_hash(name(number).as_bytes()), number))
+        .collect();
+    hashes.sort_unstable();
+    let mut names: Vec<_> = hashes
+        .windows(2)
+        .filter(|pair| pair[0].0 == pair[1].0)
+        .flat_map(|pair| [name(pair[0].1), name(pair[1].1)])
+        .take(600)
+        .collect();
+    names.sort();
+    names.dedup();
+    assert!(names.len() > 100, "only {} equal hashes", names.len());
+    let disk = Disk::new(fs::read(&image).unwrap());
+    let mut fs = disk.open();
+    let meta = meta(0o644, 0, 0, NOW);
+    fs.mkdir("/pairs", meta).unwrap();
+    for name in &names {
+        let path = format!("/pairs/{name}");
+        assert_eq!(fs.stat(&path).unwrap(), None);
+        fs.write(&path, &vec![], meta).unwrap();
+    }
+    for name in &names {
+        assert!(fs.stat(&format!("/pairs/{name}")).unwrap().is_some());
+    }
+    fs.commit().unwrap();
+    let view = judge(&disk.bytes(), dir.path());
+    assert_eq!(view.tree.len(), names.len() + 3);
+    for name in names.iter().step_by(2) {
+        fs.remove(&format!("/pairs/{name}")).unwrap();
+    }
+    fs.commit().unwrap();
+    let view = judge(&disk.bytes(), dir.path());
+    assert_eq!(view.tree.len(), names.len() / 2 + 3);
 }

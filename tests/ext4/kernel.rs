@@ -10,8 +10,10 @@ use tempfile::TempDir;
 
 use super::scenario::{Scenario, base};
 use crate::support::ext4::{
-    Bytes, Disk, Entry, FEATURE_SETS, Kind, NOW, Tree, assert_same,
-    e2fsck_clean, judge, meta, noise, without_xattrs,
+    Disk, FEATURE_SETS, NOW, e2fsck_clean, meta, noise,
+};
+use crate::support::ext4_judges::{
+    Entry, Kind, Tree, assert_same, judge, without_xattrs,
 };
 
 /// A mounted image, unmounted when dropped.
@@ -61,21 +63,20 @@ fn read_tree(root: &Path, path: &Path, tree: &mut Tree) {
 #[ignore = "needs root and a loop device"]
 fn the_kernel_reads_and_writes_what_was_edited() {
     for set in FEATURE_SETS {
-        let disk = Disk::new(
-            base(set, Scenario::Fragmented).get().unwrap().bytes.clone(),
-        );
+        let disk =
+            Disk::new(base(set, Scenario::Roomy).get().unwrap().bytes.clone());
         let mut editor = disk.open();
         for number in 0..300u32 {
             let path = format!("/index/kernel-ä-{number}");
-            let content = Bytes(noise(number as usize * 31, 5));
+            let content = noise(number as usize * 31, 5);
             let mtime = i64::from(number) * 9_000_000 - 500_000_000;
             let meta = meta(0o640, number * 1000, 70_000, mtime);
             editor.write(&path, &content, meta).unwrap();
         }
         let meta = meta(0o755, 0, 0, NOW);
-        let large = Bytes(noise(2_000_000, 8));
+        let large = noise(2_000_000, 8);
         editor.write("/usr/local/bin/large", &large, meta).unwrap();
-        editor.write("/etc/hosts", &Bytes(noise(9000, 8)), meta).unwrap();
+        editor.write("/etc/hosts", &noise(9000, 8), meta).unwrap();
         editor.mkdir("/fresh", meta).unwrap();
         for number in 0..400 {
             let path = format!("/fresh/a-rather-long-name-{number}");

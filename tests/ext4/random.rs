@@ -8,9 +8,9 @@ use proptest::test_runner::{Config, TestRunner};
 use tempfile::TempDir;
 
 use super::scenario::{self, Scenario, base, compare_ext4_view};
-use crate::support::ext4::{
-    Bytes, Disk, Entry, FEATURE_SETS, Kind, NOW, Tree, View, assert_same,
-    judge, meta, noise, own_view, without_xattrs,
+use crate::support::ext4::{Disk, FEATURE_SETS, NOW, meta, noise};
+use crate::support::ext4_judges::{
+    Entry, Kind, Tree, View, assert_same, judge, own_view, without_xattrs,
 };
 
 /// One edit; numbers pick among the paths there are.
@@ -180,8 +180,7 @@ fn apply(
         Op::Create { parent, name, size, meta } => {
             let Some(path) = new(*parent, *name) else { return Ok(()) };
             let content = noise(*size, step);
-            fs.write(&path, &Bytes(content.clone()), *meta)
-                .map_err(|e| e.kind)?;
+            fs.write(&path, &content.clone(), *meta).map_err(|e| e.kind)?;
             model.insert(&path, Kind::File(content), *meta);
         }
         Op::Replace { file, size, meta } => {
@@ -195,8 +194,7 @@ fn apply(
             let files = if file % 2 == 0 { interesting } else { files };
             let Some(path) = pick(&files, file / 2) else { return Ok(()) };
             let content = noise(*size, step);
-            fs.write(path, &Bytes(content.clone()), *meta)
-                .map_err(|e| e.kind)?;
+            fs.write(path, &content.clone(), *meta).map_err(|e| e.kind)?;
             model.update(path, Some(content), *meta);
         }
         Op::CreateMany { parent, count } => {
@@ -218,8 +216,7 @@ fn apply(
                 let content = name.into_bytes();
                 let len = if number % 3 == 0 { content.len() } else { 0 };
                 let content = content[..len].to_vec();
-                fs.write(&path, &Bytes(content.clone()), meta)
-                    .map_err(|e| e.kind)?;
+                fs.write(&path, &content.clone(), meta).map_err(|e| e.kind)?;
                 model.insert(&path, Kind::File(content), meta);
             }
         }

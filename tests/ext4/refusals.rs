@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::scenario::{Scenario, base};
 use crate::support::ext4::{
-    Bytes, Disk, FEATURE_SETS, FeatureSet, NOW, OPTIONS, meta, mke2fs, run_ok,
+    Disk, FEATURE_SETS, FeatureSet, NOW, OPTIONS, meta, mke2fs, run_ok,
 };
 
 fn set(name: &str) -> FeatureSet {
@@ -176,9 +176,8 @@ fn wrong_checksums_found_later_are_corruption() {
         bytes[place(label) + within] ^= 0x10;
         let disk = Disk::new(bytes.clone());
         let mut fs = Ext4::open(&disk, OPTIONS).unwrap();
-        let error = fs
-            .write("/new", &Bytes(vec![1]), meta(0o644, 0, 0, NOW))
-            .unwrap_err();
+        let error =
+            fs.write("/new", &vec![1], meta(0o644, 0, 0, NOW)).unwrap_err();
         match error.kind {
             FsErrorKind::Corrupt(message) => {
                 assert!(message.contains(text), "{message}");

@@ -11,8 +11,10 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 use crate::support::ext4::{
-    FeatureSet, Tree, View, assert_same, debugfs, debugfs_view, e2fsck_clean,
-    e2fsck_index, ext4_view, mke2fs, noise, run_ok, without_xattrs,
+    FeatureSet, debugfs, e2fsck_clean, e2fsck_index, mke2fs, noise, run_ok,
+};
+use crate::support::ext4_judges::{
+    Tree, View, assert_same, debugfs_view, ext4_view, without_xattrs,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,9 +96,9 @@ fn header(image: &Path, field: &str) -> u64 {
 fn make(set: FeatureSet, scenario: Scenario) -> Base {
     let dir = TempDir::new().unwrap();
     let (tree, image) = (dir.path().join("tree"), dir.path().join("base.img"));
-    let fragments = if scenario == Scenario::Fragmented { 1200 } else { 0 };
+    let fragments = if scenario == Scenario::Fragmented { 700 } else { 0 };
     let small = set.name == "1k" || set.name.contains("128");
-    let index_entries = if small { 250 } else { 500 };
+    let index_entries = if small { 150 } else { 300 };
     build_tree(&tree, index_entries, fragments);
     // lost+found, ten reserved inodes, an orphan file, and what is below.
     let inodes = format!("-N{}", index_entries + 48);
@@ -106,7 +108,7 @@ fn make(set: FeatureSet, scenario: Scenario) -> Base {
     } else {
         more.push("-N4096");
     }
-    mke2fs(&image, 24, set, &more, Some(&tree));
+    mke2fs(&image, 16, set, &more, Some(&tree));
     let mut commands = vec![
         "ea_set /etc/hosts user.small value".to_owned(),
         format!("ea_set /etc/hostname user.large {}", "v".repeat(400)),

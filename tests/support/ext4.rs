@@ -1,17 +1,14 @@
 //! ext4 images made by mke2fs, and the judges of what became of them:
 //! e2fsck, debugfs, ext4-view.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Mutex;
 
-use piflash::disk::{ReadAt, WriteAt};
+use piflash::disk::{Memory, ReadAt, WriteAt};
+use piflash::fs::Meta;
 use piflash::fs::ext4::{EditOptions, Ext4};
-use piflash::fs::{FileKind, Meta, Reader};
-use tempfile::TempDir;
 
 /// The clock of all edits here.
 pub const NOW: i64 = 1_790_000_000;
@@ -79,15 +76,17 @@ pub const FEATURE_SETS: [FeatureSet; 11] = [
 ];
 
 /// An image in memory.
-pub struct Disk(Mutex<Vec<u8>>);
+pub struct Disk(Memory);
 
 impl Disk {
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Mutex::new(bytes))
+        Self(Memory::new(bytes))
     }
 
     pub fn bytes(&self) -> Vec<u8> {
-        self.0.lock().unwrap().clone()
+        let mut bytes = vec![0; usize::try_from(self.size()).unwrap()];
+        self.read_at(0, &mut bytes).unwrap();
+        bytes
     }
 
     pub fn open(&self) -> Ext4<'_> {
@@ -97,44 +96,17 @@ impl Disk {
 
 impl ReadAt for Disk {
     fn size(&self) -> u64 {
-        self.0.lock().unwrap().len() as u64
+        self.0.size()
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let bytes = self.0.lock().unwrap();
-        let start = usize::try_from(offset).unwrap();
-        let part = bytes
-            .get(start..start.saturating_add(buf.len()))
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
-        buf.copy_from_slice(part);
-        Ok(())
+        self.0.read_at(offset, buf)
     }
 }
 
 impl WriteAt for Disk {
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
-        let mut bytes = self.0.lock().unwrap();
-        let start = usize::try_from(offset).unwrap();
-        bytes
-            .get_mut(start..start.saturating_add(buf.len()))
-            .ok_or(io::ErrorKind::UnexpectedEof)?
-            .copy_from_slice(buf);
-        Ok(())
-    }
-}
-
-/// Content of a file to be written.
-pub struct Bytes(pub Vec<u8>);
-
-impl ReadAt for Bytes {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let start = usize::try_from(offset).unwrap();
-        buf.copy_from_slice(&self.0[start..start + buf.len()]);
-        Ok(())
+        self.0.write_at(offset, buf)
     }
 }
 
@@ -156,20 +128,28 @@ pub fn noise(len: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
+/// Finds a tool, also where only root looks.
+fn find_tool(tool: &str) -> PathBuf {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{path}:/usr/sbin:/sbin");
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(tool))
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| {
+            panic!("{tool} is missing (Debian package e2fsprogs)")
+        })
+}
+
 /// Runs a tool of e2fsprogs.
 pub fn run(tool: &str, args: &[&str]) -> Output {
-    let path = std::env::var("PATH").unwrap_or_default();
-    Command::new(tool)
+    Command::new(find_tool(tool))
         .args(args)
-        .env("PATH", format!("{path}:/usr/sbin:/sbin"))
         .env("LC_ALL", "C.UTF-8")
         .env("TZ", "UTC")
         .env("E2FSPROGS_FAKE_TIME", "1750000000")
         .env("MKE2FS_CONFIG", "/dev/null")
         .output()
-        .unwrap_or_else(|error| {
-            panic!("{tool}: {error} (Debian package e2fsprogs)")
-        })
+        .unwrap()
 }
 
 pub fn run_ok(tool: &str, args: &[&str]) -> String {
@@ -245,234 +225,4 @@ pub fn e2fsck_clean(image: &Path) {
 pub fn e2fsck_index(image: &Path) {
     let output = run("e2fsck", &["-fyD", image.to_str().unwrap()]);
     assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
-}
-
-/// What is at a path, as a judge tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    pub kind: Kind,
-    pub meta: Meta,
-    /// Names and values as debugfs prints them.
-    pub xattrs: Vec<String>,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-pub enum Kind {
-    File(Vec<u8>),
-    Directory,
-    Symlink(String),
-}
-
-impl std::fmt::Debug for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File(bytes) => write!(f, "File({} bytes)", bytes.len()),
-            Self::Directory => f.write_str("Directory"),
-            Self::Symlink(target) => write!(f, "Symlink({target})"),
-        }
-    }
-}
-
-pub type Tree = BTreeMap<String, Entry>;
-
-/// What debugfs says: entries, inode numbers, and all it prints of each.
-#[derive(Clone, Debug, Default)]
-pub struct View {
-    pub tree: Tree,
-    pub inodes: BTreeMap<String, u32>,
-    pub stats: BTreeMap<String, String>,
-}
-
-fn walk(dir: &Path, prefix: &str, paths: &mut Vec<String>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let entry = entry.unwrap();
-        let path =
-            format!("{prefix}/{}", entry.file_name().into_string().unwrap());
-        if entry.file_type().unwrap().is_dir() {
-            walk(&entry.path(), &path, paths);
-        }
-        paths.push(path);
-    }
-}
-
-/// Reads everything with debugfs.
-pub fn debugfs_view(image: &Path) -> View {
-    let dump = TempDir::new_in(image.parent().unwrap()).unwrap();
-    let target = dump.path().to_str().unwrap();
-    let out = debugfs(image, false, &[format!("rdump / {target}")]);
-    // It warns of owners and times it may not set; nothing else.
-    drop(out);
-    // Directories may be unreadable as dumped.
-    run_ok("chmod", &["-R", "u+rwX", target]);
-    let mut paths = vec!["/".to_owned()];
-    walk(dump.path(), "", &mut paths);
-    paths.sort();
-    let commands: Vec<_> =
-        paths.iter().map(|path| format!("stat \"{path}\"")).collect();
-    let out = debugfs(image, false, &commands);
-    let mut view = View::default();
-    let mut parts = out.split("debugfs: stat ").skip(1);
-    for path in &paths {
-        let text = parts.next().expect("one answer for each path");
-        let (line, text) = text.split_once('\n').unwrap();
-        assert_eq!(line, format!("\"{path}\""));
-        let local = dump.path().join(path.trim_start_matches('/'));
-        let entry = parse_stat(text, &local);
-        view.inodes.insert(path.clone(), number(text, "Inode:"));
-        view.tree.insert(path.clone(), entry);
-        view.stats.insert(path.clone(), text.trim_end().to_owned());
-    }
-    view
-}
-
-/// Returns the number after a label.
-fn number(text: &str, label: &str) -> u32 {
-    // Owners beyond 2^31 come out negative.
-    let number: i64 = word(text, label).parse().unwrap();
-    number as u32
-}
-
-fn word<'t>(text: &'t str, label: &str) -> &'t str {
-    let (_, rest) = text
-        .split_once(label)
-        .unwrap_or_else(|| panic!("no {label} in\n{text}"));
-    rest.split_whitespace().next().unwrap_or("")
-}
-
-fn parse_stat(text: &str, local: &Path) -> Entry {
-    let time = text
-        .lines()
-        .find_map(|line| line.trim_start().strip_prefix("mtime: 0x"))
-        .expect("a modification time");
-    let time = time.split_whitespace().next().unwrap();
-    let (low, extra) = time.split_once(':').unwrap_or((time, "0"));
-    let low = u32::from_str_radix(low, 16).unwrap();
-    let extra = u32::from_str_radix(extra, 16).unwrap();
-    let mtime = i64::from(low as i32) + (i64::from(extra & 3) << 32);
-    let mode = u16::from_str_radix(word(text, "Mode:"), 8).unwrap();
-    let meta = Meta {
-        mode: mode & 0o7777,
-        uid: number(text, "User:"),
-        gid: number(text, "Group:"),
-        mtime,
-    };
-    let kind = match word(text, "Type:") {
-        "directory" => Kind::Directory,
-        "symlink" => {
-            let target = fs::read_link(local).unwrap();
-            Kind::Symlink(target.into_os_string().into_string().unwrap())
-        }
-        "regular" => Kind::File(fs::read(local).unwrap()),
-        other => panic!("{other} in\n{text}"),
-    };
-    let xattrs = match text.split_once("Extended attributes:\n") {
-        Some((_, rest)) => rest
-            .lines()
-            .take_while(|line| line.starts_with("  "))
-            .map(|line| line.trim().to_owned())
-            .collect(),
-        None => Vec::new(),
-    };
-    Entry { kind, meta, xattrs }
-}
-
-/// Compares two trees and shows the first few differences.
-pub fn assert_same(judge: &str, found: &Tree, expected: &Tree) {
-    let mut differences = Vec::new();
-    for (path, entry) in expected {
-        match found.get(path) {
-            Some(other) if other == entry => {}
-            other => differences
-                .push(format!("{path}: {other:?}, expected {entry:?}")),
-        }
-    }
-    for path in found.keys().filter(|path| !expected.contains_key(*path)) {
-        differences.push(format!("{path}: not expected"));
-    }
-    assert!(
-        differences.is_empty(),
-        "{judge} differs:\n{}",
-        differences[..differences.len().min(8)].join("\n")
-    );
-}
-
-/// Reads everything with ext4-view, but what it is known to misread: files
-/// with unwritten extents come out with what is in the blocks (debugfs and
-/// the kernel read zeros). It has no attributes.
-pub fn ext4_view(bytes: Vec<u8>) -> Tree {
-    let fs = ext4_view::Ext4::load(Box::new(bytes)).unwrap();
-    let mut tree = Tree::new();
-    let mut pending = vec!["/".to_owned()];
-    while let Some(path) = pending.pop() {
-        let found = fs.symlink_metadata(path.as_str()).unwrap();
-        let kind = if found.is_dir() {
-            for entry in fs.read_dir(path.as_str()).unwrap() {
-                let entry = entry.unwrap();
-                let name = entry.file_name();
-                let name = name.as_str().unwrap();
-                if name != "." && name != ".." {
-                    let base = path.trim_end_matches('/');
-                    pending.push(format!("{base}/{name}"));
-                }
-            }
-            Kind::Directory
-        } else if found.is_symlink() {
-            let target = fs.read_link(path.as_str()).unwrap();
-            Kind::Symlink(target.to_str().unwrap().to_owned())
-        } else {
-            Kind::File(fs.read(path.as_str()).unwrap())
-        };
-        let meta = Meta {
-            mode: found.mode() & 0o7777,
-            uid: found.uid(),
-            gid: found.gid(),
-            mtime: found.modified().seconds(),
-        };
-        tree.insert(path, Entry { kind, meta, xattrs: Vec::new() });
-    }
-    tree
-}
-
-/// Reads everything with our own reader.
-pub fn own_view(fs: &dyn Reader) -> Tree {
-    let mut tree = Tree::new();
-    let mut pending = vec!["/".to_owned()];
-    while let Some(path) = pending.pop() {
-        let stat = fs.stat(&path).unwrap().unwrap();
-        let kind = match stat.kind {
-            FileKind::Directory => {
-                for entry in fs.read_dir(&path).unwrap() {
-                    let base = path.trim_end_matches('/');
-                    pending.push(format!("{base}/{}", entry.name));
-                }
-                Kind::Directory
-            }
-            FileKind::Symlink => Kind::Symlink(fs.read_link(&path).unwrap()),
-            FileKind::File => {
-                let content = fs.read(&path).unwrap();
-                assert_eq!(stat.size, content.len() as u64, "{path}");
-                Kind::File(content)
-            }
-            FileKind::Special => panic!("{path}: no special files here"),
-        };
-        tree.insert(path, Entry { kind, meta: stat.meta, xattrs: Vec::new() });
-    }
-    tree
-}
-
-/// Returns the tree without attributes, for judges that do not tell them.
-pub fn without_xattrs(tree: &Tree) -> Tree {
-    let mut tree = tree.clone();
-    for entry in tree.values_mut() {
-        entry.xattrs.clear();
-    }
-    tree
-}
-
-/// Writes an image to a file and lets all judges read it.
-pub fn judge(bytes: &[u8], dir: &Path) -> View {
-    let image = dir.join("judged.img");
-    fs::write(&image, bytes).unwrap();
-    e2fsck_clean(&image);
-    debugfs_view(&image)
 }

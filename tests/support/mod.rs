@@ -5,12 +5,14 @@
 
 pub mod env;
 pub mod ext4;
+pub mod ext4_judges;
 pub mod ext4_view;
 pub mod gpg;
 pub mod image;
 pub mod list;
 pub mod memory;
 pub mod oracle;
+pub mod server;
 pub mod tree;
 
 use sha2::{Digest, Sha256};

@@ -1,11 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Digest,
-    name::{FileName, file_of},
-};
+use super::name::{FileName, file_of};
 use crate::base::{
     date::Date,
+    digest::Sha256,
     facts::{Architecture, Flavour, InitFormat},
     signature::{self, Verification},
 };
@@ -53,7 +51,7 @@ pub struct Blob {
     pub size: Option<u64>,
     /// Its SHA-256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<Digest>,
+    pub sha256: Option<Sha256>,
     /// Whether `sha256` is part of this program, not out of a list that was
     /// fetched.
     #[serde(skip)]

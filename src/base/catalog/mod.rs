@@ -2,7 +2,6 @@
 //! the vendors' own lists have added.
 
 mod alias;
-mod digest;
 mod entry;
 mod imager;
 mod merge;
@@ -15,7 +14,6 @@ mod sums;
 use std::collections::BTreeMap;
 
 pub use alias::UnknownImage;
-pub use digest::{Digest, NotADigest};
 pub use entry::{Blob, Entry, EntryError, Expected, Os};
 pub use imager::{IMAGER_LIST, ImagerList, ListError};
 pub use merge::{Added, MergeError};

@@ -36,7 +36,8 @@ pub(super) fn accounts(
     let mut accounts = Vec::new();
     let passwd = texts.passwd.as_deref().unwrap_or_default();
     for (index, line) in passwd.lines().enumerate() {
-        if line.trim().is_empty() || line.starts_with('#') {
+        // `+` and `-` are for NIS, see nsswitch.conf(5).
+        if line.trim().is_empty() || line.starts_with(['#', '+', '-']) {
             continue;
         }
         let malformed = || ProbeError::Malformed {

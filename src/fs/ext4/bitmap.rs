@@ -31,16 +31,15 @@ impl Ext4<'_> {
             return Ok(Arc::new(self.compose_block_bitmap(number)));
         }
         let bitmap = self.blocks.read(group.bg_block_bitmap)?;
-        let (stored, _) = group.bitmap_checksums();
-        let sum =
-            bitmap_checksum(&bitmap, self.sb.s_blocks_per_group, &self.sb);
-        if self.sb.metadata_csum()
-            && !group.block_bitmap_dirty
-            && !same_checksum(stored, sum, &self.sb)
-        {
-            return Err(FsErrorKind::Corrupt(format!(
-                "checksum of the block bitmap of group {number}"
-            )));
+        if self.sb.metadata_csum() && !group.block_bitmap_dirty {
+            let (stored, _) = group.bitmap_checksums();
+            let bits = self.sb.s_blocks_per_group;
+            let sum = bitmap_checksum(&bitmap, bits, &self.sb);
+            if !same_checksum(stored, sum, &self.sb) {
+                return Err(FsErrorKind::Corrupt(format!(
+                    "checksum of the block bitmap of group {number}"
+                )));
+            }
         }
         Ok(bitmap)
     }
@@ -74,16 +73,15 @@ impl Ext4<'_> {
             return Ok(Arc::new(bitmap));
         }
         let bitmap = self.blocks.read(group.bg_inode_bitmap)?;
-        let (_, stored) = group.bitmap_checksums();
-        let sum =
-            bitmap_checksum(&bitmap, self.sb.s_inodes_per_group, &self.sb);
-        if self.sb.metadata_csum()
-            && !group.inode_bitmap_dirty
-            && !same_checksum(stored, sum, &self.sb)
-        {
-            return Err(FsErrorKind::Corrupt(format!(
-                "checksum of the inode bitmap of group {number}"
-            )));
+        if self.sb.metadata_csum() && !group.inode_bitmap_dirty {
+            let (_, stored) = group.bitmap_checksums();
+            let bits = self.sb.s_inodes_per_group;
+            let sum = bitmap_checksum(&bitmap, bits, &self.sb);
+            if !same_checksum(stored, sum, &self.sb) {
+                return Err(FsErrorKind::Corrupt(format!(
+                    "checksum of the inode bitmap of group {number}"
+                )));
+            }
         }
         Ok(bitmap)
     }

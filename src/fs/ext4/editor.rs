@@ -276,7 +276,9 @@ impl Ext4<'_> {
 impl Editor for Ext4<'_> {
     /// A file that has several names keeps them: its inode gets the new
     /// content, as if the file were opened and overwritten. What is not a
-    /// regular file is not replaced (`WrongKind`): remove it first.
+    /// regular file is not replaced (`WrongKind`): remove it first. Default
+    /// ACLs of a directory are not inherited: mode and owner are the
+    /// caller's.
     fn write(
         &mut self,
         path: &str,

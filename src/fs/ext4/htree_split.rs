@@ -19,9 +19,9 @@ impl Ext4<'_> {
     /// the second: block 0 becomes the root, the names go to block 1.
     pub(super) fn begin_index(&mut self, dir: &mut Directory) -> Result<()> {
         let old = self.dir_block(dir, 0)?;
-        let dots = [&b"."[..], b".."];
-        let placed = old.records.iter().take(2).map(|r| r.name(&old.bytes));
-        if !placed.eq(dots) {
+        let dots = [(0, &b"."[..]), (DOTDOT, b"..")];
+        let first = old.records.iter().take(2);
+        if !first.map(|r| (r.at, r.name(&old.bytes))).eq(dots) {
             return Err(dir.corrupt("`.` and `..` are not its first names"));
         }
         let links = self.links(dir)?;

@@ -1,7 +1,7 @@
 //! Where new inodes come from, and where freed ones go.
 
 use super::inode::{Inode, Time};
-use super::layout::bit;
+use super::layout::first_clear;
 use super::le::split64;
 use super::{Ext4, Result};
 use crate::fs::FsErrorKind;
@@ -24,9 +24,14 @@ impl Ext4<'_> {
             let base = number.saturating_mul(self.sb.s_inodes_per_group);
             let reserved = self.sb.s_first_ino.saturating_sub(1);
             let from = reserved.saturating_sub(base);
-            let free = (from..self.sb.s_inodes_per_group)
-                .find(|&slot| !bit(&bitmap, slot.into()));
-            let Some(slot) = free else {
+            let free = first_clear(
+                &bitmap,
+                from.into(),
+                self.sb.s_inodes_per_group.into(),
+            );
+            // Held no longer, so that it is changed in place.
+            drop(bitmap);
+            let Some(Ok(slot)) = free.map(u32::try_from) else {
                 return Err(FsErrorKind::Corrupt(format!(
                     "block group {number}: count of free inodes"
                 )));

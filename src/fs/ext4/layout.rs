@@ -132,3 +132,19 @@ pub(super) fn set_bit(bitmap: &mut [u8], at: u64, used: bool) {
         }
     }
 }
+
+/// Returns the first clear bit of `from..to`, in long strides.
+pub(super) fn first_clear(bitmap: &[u8], from: u64, to: u64) -> Option<u64> {
+    let mut at = from;
+    while at < to {
+        let byte = bitmap.get(index(at >> 3)).copied().unwrap_or(0xFF);
+        if byte == 0xFF {
+            at = (at | 7).saturating_add(1);
+        } else if bit(bitmap, at) {
+            at = at.saturating_add(1);
+        } else {
+            return Some(at);
+        }
+    }
+    None
+}

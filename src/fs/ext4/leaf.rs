@@ -14,7 +14,7 @@ const HEADER: usize = 8;
 /// One record.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
-    at: usize,
+    pub(super) at: usize,
     rec_len: usize,
     name_len: usize,
     pub(super) inode: u32,

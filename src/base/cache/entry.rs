@@ -1,0 +1,143 @@
+use crate::base::{digest::Sha256, unpack::Format};
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt,
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+/// How far an image is to be trusted, the least first.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verified {
+    /// There was nothing to compare it with.
+    #[serde(rename = "none")]
+    Nothing,
+    /// It has the digest that came with it from the same place.
+    HashOnly,
+    /// It has the digest that was known before.
+    PinnedHash,
+    /// The vendor signed it.
+    Signature,
+}
+
+impl fmt::Display for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "not verified",
+            Self::HashOnly => "hash only",
+            Self::PinnedHash => "pinned hash",
+            Self::Signature => "signature",
+        })
+    }
+}
+
+/// What is known of an image in the cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Version of this record.
+    pub format: u32,
+    /// Where it came from, without secrets.
+    pub url: String,
+    /// Digest of the URL as it was given.
+    pub url_sha256: Sha256,
+    /// Digest of what was downloaded.
+    pub download_sha256: Sha256,
+    /// Size of that in bytes.
+    pub download_size: u64,
+    /// How it was compressed.
+    pub compression: Format,
+    /// Digest of the raw image.
+    pub image_sha256: Sha256,
+    /// Size of the raw image in bytes.
+    pub image_size: u64,
+    /// When it was downloaded, in seconds since 1970.
+    pub fetched: u64,
+    /// How it was verified then.
+    pub verified: Verified,
+    /// The file's time of change: seconds since 1970, and nanoseconds.
+    pub mtime: (i64, i64),
+}
+
+/// What a look at the file's size and times says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Intact,
+    /// Something about the file changed.
+    Suspect,
+    Missing,
+}
+
+pub(super) const FORMAT: u32 = 1;
+
+impl Entry {
+    pub(super) fn state(&self, path: &Path) -> State {
+        match fs::symlink_metadata(path) {
+            Ok(found) if !found.is_file() => State::Missing,
+            Ok(found) => {
+                let times = (found.mtime(), found.mtime_nsec());
+                let same = found.len() == self.image_size;
+                match same && times == self.mtime {
+                    true => State::Intact,
+                    false => State::Suspect,
+                }
+            }
+            Err(_) => State::Missing,
+        }
+    }
+
+    pub(super) fn take_times(&mut self, file: &File) -> io::Result<()> {
+        let found = file.metadata()?;
+        self.mtime = (found.mtime(), found.mtime_nsec());
+        Ok(())
+    }
+
+    /// Writes the record, whole or not at all.
+    pub(super) fn write(&self, dir: &Path) -> io::Result<()> {
+        let mut file =
+            tempfile::Builder::new().prefix(".record-").tempfile_in(dir)?;
+        serde_json::to_writer_pretty(&mut file, self)?;
+        file.write_all(b"\n")?;
+        file.as_file().sync_all()?;
+        file.persist(record_path(dir, self.image_sha256))
+            .map_err(|error| error.error)?;
+        File::open(dir)?.sync_all()
+    }
+}
+
+pub(super) fn record_path(dir: &Path, digest: Sha256) -> PathBuf {
+    dir.join(format!("{digest}.json"))
+}
+
+/// Reads all records, by digest. One that makes no sense is left out: its
+/// image counts as not there.
+pub(super) fn read_all(dir: &Path) -> io::Result<Vec<Entry>> {
+    let files = match fs::read_dir(dir) {
+        Ok(files) => files,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut entries = Vec::new();
+    for file in files {
+        let path = file?.path();
+        let Some(digest) = digest_of(&path, "json") else { continue };
+        let entry = fs::read(&path)
+            .ok()
+            .and_then(|text| serde_json::from_slice::<Entry>(&text).ok())
+            .filter(|entry| entry.format == FORMAT)
+            .filter(|entry| entry.image_sha256 == digest);
+        entries.extend(entry);
+    }
+    entries.sort_by_key(|entry| entry.image_sha256);
+    Ok(entries)
+}
+
+/// Returns the digest in `SHA256.extension`.
+pub(super) fn digest_of(path: &Path, extension: &str) -> Option<Sha256> {
+    let name = path.file_name()?.to_str()?;
+    name.strip_suffix(extension)?.strip_suffix('.')?.parse().ok()
+}

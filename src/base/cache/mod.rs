@@ -1,0 +1,309 @@
+//! Raw images that were downloaded and checked, by their digest.
+//!
+//! ```text
+//! images/SHA256.img    a raw image, sparse
+//! images/SHA256.json   what is known of it
+//! partial/KEY.part     a download under way, with a record beside it
+//! partial/KEY.img      what is unpacked of it so far
+//! locks/KEY.lock       held by the run that downloads
+//! ```
+//!
+//! Nothing is below `images/` before all that is known of it agreed. An entry
+//! counts as intact while its file has the size and the time of change that
+//! were written down; else it is read, and replaced where it is damaged.
+
+mod entry;
+mod error;
+mod fill;
+mod lock;
+mod prune;
+
+pub use entry::{Entry, Verified};
+pub use error::{CacheError, CacheErrorKind};
+pub use prune::{Prune, Pruned};
+
+use super::{
+    digest::Sha256,
+    fetch::{FetchOptions, redacted},
+};
+use crate::progress::Progress;
+use entry::State;
+use lock::Lock;
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+/// An image that is wanted, and what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Where it is, http or https.
+    pub url: String,
+    /// Digest of the file as it is downloaded.
+    pub download_sha256: Option<Sha256>,
+    /// Size of that file in bytes.
+    pub download_size: Option<u64>,
+    /// Digest of the raw image.
+    pub image_sha256: Option<Sha256>,
+    /// Size of the raw image in bytes.
+    pub image_size: Option<u64>,
+    /// What the digests are worth. [`Verified::Nothing`] without any.
+    pub trust: Verified,
+}
+
+impl Wanted {
+    /// Returns what becomes of the image when it agrees with the digests.
+    fn verified(&self) -> Verified {
+        match self.is_pinned() {
+            true => self.trust,
+            false => Verified::Nothing,
+        }
+    }
+
+    fn is_pinned(&self) -> bool {
+        self.download_sha256.is_some() || self.image_sha256.is_some()
+    }
+
+    /// Names the download: the same for all runs that want the same.
+    fn key(&self) -> String {
+        match (self.image_sha256, self.download_sha256) {
+            (Some(digest), _) => format!("image-{digest}"),
+            (None, Some(digest)) => format!("download-{digest}"),
+            (None, None) => format!("url-{}", Sha256::of(self.url.as_bytes())),
+        }
+    }
+
+    fn matches(&self, entry: &Entry) -> bool {
+        match (self.image_sha256, self.download_sha256) {
+            (Some(digest), _) => entry.image_sha256 == digest,
+            (None, Some(digest)) => entry.download_sha256 == digest,
+            (None, None) => entry.url_sha256 == Sha256::of(self.url.as_bytes()),
+        }
+    }
+
+    fn error(&self, kind: CacheErrorKind) -> CacheError {
+        CacheError { url: redacted(&self.url), kind }
+    }
+}
+
+/// An image in the cache, open. It stays readable when it is pruned.
+#[derive(Debug)]
+pub struct Cached {
+    /// The raw image.
+    pub file: File,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Digest of the raw image.
+    pub image_sha256: Sha256,
+    /// Digest of what was downloaded.
+    pub download_sha256: Sha256,
+    /// How it was verified.
+    pub verified: Verified,
+    /// Whether it was there already.
+    pub hit: bool,
+}
+
+/// A directory of images, shared by any number of runs.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    dir: PathBuf,
+}
+
+impl Cache {
+    /// Takes a directory, which is made when there is something to put in it.
+    #[must_use]
+    pub fn open(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// Returns the usual directory: `PIFLASH_CACHE`, else `piflash` below
+    /// `XDG_CACHE_HOME` or below `.cache` in the home directory.
+    #[must_use]
+    pub fn usual_dir(get: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+        let given = |name| get(name).filter(|p| !p.as_os_str().is_empty());
+        if let Some(dir) = given("PIFLASH_CACHE") {
+            return Some(dir);
+        }
+        // A relative one is to be ignored: XDG Base Directory Specification.
+        let base = given("XDG_CACHE_HOME").filter(|dir| dir.is_absolute());
+        let base = base.or_else(|| Some(given("HOME")?.join(".cache")));
+        Some(base?.join("piflash"))
+    }
+
+    /// Returns the directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Returns an image from the cache, or downloads, checks and unpacks it
+    /// in one pass. Of several runs that want the same, one does that and the
+    /// others wait.
+    ///
+    /// # Errors
+    ///
+    /// See [`CacheErrorKind`]. Whatever arrived stays for the next try, unless
+    /// it is wrong.
+    pub fn get(
+        &self,
+        wanted: &Wanted,
+        options: &FetchOptions,
+        progress: &dyn Progress,
+    ) -> Result<Cached, CacheError> {
+        let io =
+            |op, path: &Path, e| wanted.error(CacheErrorKind::io(op, path, e));
+        let found = self.find(wanted);
+        let must_trust = !(wanted.is_pinned() || options.insecure);
+        let trusted = found
+            .as_ref()
+            .is_some_and(|entry| entry.verified != Verified::Nothing);
+        if must_trust && !trusted {
+            return Err(wanted.error(CacheErrorKind::Unverified));
+        }
+        if let Some(entry) = &found
+            && self.state(entry) == State::Intact
+            && let Ok(file) = File::open(self.image_path(entry.image_sha256))
+        {
+            return Ok(self.cached(wanted, entry, file, true));
+        }
+        if found.is_none() && options.offline {
+            return Err(wanted.error(CacheErrorKind::Offline));
+        }
+        let lock = Lock::take(&self.dir, &wanted.key(), progress)
+            .map_err(|(op, path, error)| io(op, &path, error))?;
+        // Another run may have been faster, or the entry is to be read.
+        if let Some(mut entry) = self.find(wanted) {
+            let usable = match self.state(&entry) {
+                State::Intact => true,
+                State::Suspect => self
+                    .read_again(&mut entry, progress)
+                    .map_err(|e| io("verify", self.dir(), e))?,
+                State::Missing => false,
+            };
+            let path = self.image_path(entry.image_sha256);
+            if usable {
+                let file =
+                    File::open(&path).map_err(|e| io("open", &path, e))?;
+                return Ok(self.cached(wanted, &entry, file, true));
+            }
+            if options.offline {
+                let kind = CacheErrorKind::Damaged { path };
+                return Err(wanted.error(kind));
+            }
+            self.discard(entry.image_sha256)
+                .map_err(|e| io("remove", &path, e))?;
+        }
+        if must_trust {
+            return Err(wanted.error(CacheErrorKind::Unverified));
+        }
+        if options.offline {
+            return Err(wanted.error(CacheErrorKind::Offline));
+        }
+        fill::fill(self, wanted, options, progress, lock)
+    }
+
+    /// Returns what is in the cache, by digest.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be read. One that is missing is empty.
+    pub fn list(&self) -> io::Result<Vec<Entry>> {
+        entry::read_all(&self.images())
+    }
+
+    /// Reads every image and returns those that are not what they were.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be read.
+    pub fn verify(&self, progress: &dyn Progress) -> io::Result<Vec<Entry>> {
+        let mut damaged = Vec::new();
+        for mut entry in self.list()? {
+            if !self.read_again(&mut entry, progress)? {
+                damaged.push(entry);
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Returns the path that an image with this digest has.
+    #[must_use]
+    pub fn image_path(&self, digest: Sha256) -> PathBuf {
+        self.images().join(format!("{digest}.img"))
+    }
+
+    fn images(&self) -> PathBuf {
+        self.dir.join("images")
+    }
+
+    /// The newest entry that is wanted.
+    fn find(&self, wanted: &Wanted) -> Option<Entry> {
+        // What cannot be read is not there, and will be downloaded again.
+        let entries = self.list().unwrap_or_default();
+        let matching = entries.into_iter().filter(|e| wanted.matches(e));
+        matching.max_by_key(|entry| entry.fetched)
+    }
+
+    fn state(&self, entry: &Entry) -> State {
+        entry.state(&self.image_path(entry.image_sha256))
+    }
+
+    fn cached(
+        &self,
+        wanted: &Wanted,
+        entry: &Entry,
+        file: File,
+        hit: bool,
+    ) -> Cached {
+        let verified = match wanted.is_pinned() {
+            true => wanted.verified(),
+            false => entry.verified,
+        };
+        Cached {
+            file,
+            path: self.image_path(entry.image_sha256),
+            image_sha256: entry.image_sha256,
+            download_sha256: entry.download_sha256,
+            verified,
+            hit,
+        }
+    }
+
+    /// Reads an image; one that is right gets its time of change written
+    /// down again. Returns whether it is.
+    fn read_again(
+        &self,
+        entry: &mut Entry,
+        progress: &dyn Progress,
+    ) -> io::Result<bool> {
+        let path = self.image_path(entry.image_sha256);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if file.metadata()?.len() != entry.image_size {
+            return Ok(false);
+        }
+        progress.start("verify", Some(entry.image_size));
+        let digest = Sha256::of_reader(&file, |read| {
+            progress.advance(u64::try_from(read).unwrap_or(u64::MAX));
+        });
+        progress.finish();
+        if digest? != entry.image_sha256 {
+            return Ok(false);
+        }
+        if entry.state(&path) == State::Suspect {
+            entry.take_times(&file)?;
+            entry.write(&self.images())?;
+        }
+        Ok(true)
+    }
+
+    /// Removes an entry, the record first.
+    fn discard(&self, digest: Sha256) -> io::Result<()> {
+        prune::remove(&entry::record_path(&self.images(), digest))?;
+        prune::remove(&self.image_path(digest))
+    }
+}

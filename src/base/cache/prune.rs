@@ -1,0 +1,125 @@
+use super::{Cache, Entry, entry, lock::Lock};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+/// What to remove from the cache.
+#[derive(Clone, Debug, Default)]
+pub struct Prune {
+    /// Images that were downloaded longer ago; none of this age or younger.
+    pub older_than: Option<Duration>,
+    /// Only say what would be removed.
+    pub dry_run: bool,
+}
+
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Images.
+    pub entries: Vec<Entry>,
+    /// Parts of downloads, images without a record.
+    pub leftovers: usize,
+    /// Bytes that the files took on the disk.
+    pub freed: u64,
+}
+
+impl Cache {
+    /// Removes images by age (all without one), and what broken runs left.
+    /// Downloads under way are left alone.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub fn prune(&self, what: &Prune) -> io::Result<Pruned> {
+        let mut pruned = Pruned::default();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_secs());
+        let mut known = BTreeSet::new();
+        for entry in self.list()? {
+            let age = Duration::from_secs(now.saturating_sub(entry.fetched));
+            known.insert(entry.image_sha256);
+            if what.older_than.is_some_and(|limit| age <= limit) {
+                continue;
+            }
+            let path = self.image_path(entry.image_sha256);
+            pruned.freed = pruned.freed.saturating_add(size_on_disk(&path));
+            if !what.dry_run {
+                self.discard(entry.image_sha256)?;
+            }
+            pruned.entries.push(entry);
+        }
+        self.prune_leftovers(what, &known, &mut pruned)?;
+        Ok(pruned)
+    }
+
+    fn prune_leftovers(
+        &self,
+        what: &Prune,
+        known: &BTreeSet<crate::base::digest::Sha256>,
+        pruned: &mut Pruned,
+    ) -> io::Result<()> {
+        for path in files(&self.dir.join("partial"))? {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let key = name.and_then(|name| name.split('.').next());
+            let Some(key) = key else { continue };
+            let Some(_lock) = Lock::try_take(&self.dir, key)? else { continue };
+            drop_file(&path, what, pruned)?;
+        }
+        for path in files(&self.images())? {
+            let known_image = entry::digest_of(&path, "img")
+                .or_else(|| entry::digest_of(&path, "json"))
+                .is_some_and(|digest| known.contains(&digest));
+            if !known_image && is_old(&path) {
+                drop_file(&path, what, pruned)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A run that is about to write the record has a moment for it.
+fn is_old(path: &Path) -> bool {
+    let changed = fs::symlink_metadata(path).and_then(|m| m.modified());
+    let age = changed.ok().and_then(|changed| changed.elapsed().ok());
+    age.is_some_and(|age| age > Duration::from_secs(3600))
+}
+
+fn drop_file(path: &Path, what: &Prune, pruned: &mut Pruned) -> io::Result<()> {
+    pruned.leftovers = pruned.leftovers.saturating_add(1);
+    pruned.freed = pruned.freed.saturating_add(size_on_disk(path));
+    if what.dry_run { Ok(()) } else { remove(path) }
+}
+
+fn size_on_disk(path: &Path) -> u64 {
+    let found = fs::symlink_metadata(path);
+    found.map_or(0, |found| found.blocks().saturating_mul(512))
+}
+
+/// Files of a directory, none where it is missing.
+fn files(dir: &Path) -> io::Result<Vec<std::path::PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
+}
+
+/// Removes a file that may be gone already.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}

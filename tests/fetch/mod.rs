@@ -1,0 +1,7 @@
+mod cache;
+mod download;
+mod proxy;
+mod resume;
+mod support;
+mod tamper;
+mod unpack;
