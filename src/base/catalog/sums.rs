@@ -1,7 +1,7 @@
 //! Ubuntu's `SHA256SUMS`, as sha256sum(1) writes them.
 
 use super::{Blob, Entry, entry::shown};
-use crate::base::digest::{NotADigest, Sha256};
+use crate::base::digest::Sha256;
 
 /// The largest file that is read; a real one has 2 KiB.
 const MAX_BYTES: usize = 1 << 20;
@@ -71,7 +71,7 @@ pub fn parse_sha256sums(
 /// `<64 hex digits> *<file>`: the star says that it was read as binary.
 fn digest_and_file(line: &str) -> Option<(Sha256, &str)> {
     let (digest, file) = line.split_once(' ')?;
-    let digest: Result<Sha256, NotADigest> = digest.parse();
+    let digest: Result<Sha256, _> = digest.parse();
     let file = file.strip_prefix(['*', ' '])?;
     let plain = !file.is_empty() && !file.contains('/');
     plain.then_some((digest.ok()?, file))
