@@ -195,6 +195,9 @@ fn summary(job: &Job, dest: &Path, built: &Built) -> String {
             image.name, image.facts.os.pretty_name, image.facts.architecture
         ),
     );
+    if let Origin::Download { verified, .. } = image.origin {
+        line("verified", verified.to_string());
+    }
     for partition in &image.facts.table.partitions {
         let volume = &partition.volume;
         line(

@@ -177,7 +177,7 @@ pub static VARIABLES: &[Variable] = &[
         "crypt(3) hash of the account's password: openssl passwd -6"),
     early("image", Shape::Text, "the group's", "raspios-lite-arm64",
         "catalog id, path or URL of the stock image"),
-    early("image_sha256", Shape::Sha256, "the catalog's", "9f86d081884c…",
+    early("image_sha256", Shape::Sha256, "", "9f86d081884c…",
         "SHA-256 of the image; needed for a URL"),
     early("boot_directory", Shape::AbsolutePath, "the image's",
         "/boot/firmware",

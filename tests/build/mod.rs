@@ -2,6 +2,7 @@
 
 mod custom;
 mod demo;
+mod downloaded;
 mod interrupted;
 mod locked;
 mod refused;
