@@ -18,6 +18,7 @@ mod fat;
 mod fetch;
 mod firstboot;
 mod golden;
+mod images_update;
 mod inventory;
 mod layers;
 mod privileged;

@@ -98,9 +98,7 @@ impl Shelf {
         Ok(Self {
             args: args.clone(),
             folder: folder.to_owned(),
-            catalog: Catalog::embedded().map_err(|e| {
-                CommandError::failed("cannot read the catalogue", &e)
-            })?,
+            catalog: catalog(args.cache.cache().ok().as_ref())?,
             images: BTreeMap::new(),
         })
     }
@@ -221,6 +219,28 @@ impl Shelf {
             .map_err(|error| cache_error(&node.name, &error))?;
         Image::cached(name, cached).map_err(|e| image_error(&node.name, &e))
     }
+}
+
+/// Returns the catalogue, with what lists have added since.
+pub(super) fn catalog(cache: Option<&Cache>) -> Result<Catalog> {
+    let mut catalog = Catalog::embedded()
+        .map_err(|e| CommandError::failed("cannot read the catalogue", &e))?;
+    if let Some(cache) = cache {
+        let path = updates_path(cache);
+        catalog.load(&path).map_err(|e| {
+            CommandError::failed("cannot read the updates of the catalogue", &e)
+                .hint(format!(
+                    "remove {}; piflash images update makes it anew",
+                    path.display()
+                ))
+        })?;
+    }
+    Ok(catalog)
+}
+
+/// Where the cache has what lists have added to the catalogue.
+pub(super) fn updates_path(cache: &Cache) -> PathBuf {
+    cache.dir().join("catalog.json")
 }
 
 /// Returns what the cache needs to know of an image of the catalogue.

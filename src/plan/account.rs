@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::table::Table;
+
 /// Groups that give the first user of Raspberry Pi OS and Ubuntu its rights;
 /// those that the image has are used.
 const GROUPS: &[&str] = &[
@@ -302,78 +304,6 @@ fn subordinate(text: &str, name: &str) -> String {
         .unwrap_or(100_000);
     table.push(&[name, &next.to_string(), &SUBORDINATE_IDS.to_string()]);
     table.text()
-}
-
-/// Rows of fields between colons. Lines of another form pass through.
-#[derive(Clone, Debug)]
-struct Table {
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    fn parse(text: &str) -> Self {
-        let row =
-            |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
-        Self { rows: text.lines().map(row).collect() }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    fn find(&self, name: &str) -> Option<&Vec<String>> {
-        self.find_by(0, name)
-    }
-
-    fn find_by(&self, field: usize, value: &str) -> Option<&Vec<String>> {
-        self.rows.iter().find(|row| row.get(field).is_some_and(|v| v == value))
-    }
-
-    fn column(&self, field: usize) -> impl Iterator<Item = &str> {
-        self.rows.iter().filter_map(move |row| row.get(field).map(|v| &**v))
-    }
-
-    fn push(&mut self, fields: &[&str]) {
-        self.rows.push(fields.iter().map(|&v| v.to_owned()).collect());
-    }
-
-    fn set(&mut self, name: &str, field: usize, value: &str) {
-        for row in &mut self.rows {
-            if row.first().is_some_and(|first| first == name)
-                && let Some(slot) = row.get_mut(field)
-            {
-                value.clone_into(slot);
-            }
-        }
-    }
-
-    /// Adds `member` to the last field of group `name`, once.
-    fn add_member(&mut self, name: &str, member: &str) {
-        let Some(members) = self
-            .rows
-            .iter_mut()
-            .find(|row| row.first().is_some_and(|first| first == name))
-            .and_then(|row| row.get_mut(3))
-        else {
-            return;
-        };
-        if members.split(',').any(|m| m == member) {
-            return;
-        }
-        if !members.is_empty() {
-            members.push(',');
-        }
-        members.push_str(member);
-    }
-
-    fn text(&self) -> String {
-        let mut text = String::new();
-        for row in &self.rows {
-            text.push_str(&row.join(":"));
-            text.push('\n');
-        }
-        text
-    }
 }
 
 #[cfg(test)]

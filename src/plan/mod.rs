@@ -7,6 +7,7 @@ mod context;
 mod custom;
 mod hosts;
 mod show;
+mod table;
 
 pub use crate::profile::{Access, Action, Edit, Part};
 use crate::{

@@ -1,125 +1,24 @@
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{collections::BTreeMap, io};
 
-use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{
-    error::{CommandError, Kind, Result},
-    shelf::{CacheArgs, wanted},
-    workshop::build_time,
-};
+use super::ImagesArgs;
 use crate::{
     base::{
-        cache::{Cache, Prune, Verified},
+        cache::{Cache, Verified},
         catalog::{Cached, Catalog, Entry},
         signature::Verification,
     },
-    ui::{Column, Report, Ui, bytes, table},
+    commands::{
+        error::{CommandError, Result},
+        shelf::{catalog, wanted},
+        workshop::build_time,
+    },
+    ui::{Column, Ui, table},
 };
 
 /// The format of `--json`.
 const VERSION: u32 = 1;
-
-/// List the base images that are known, and what the cache has of them
-#[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(super) struct ImagesArgs {
-    #[command(subcommand)]
-    command: Option<CacheCommand>,
-
-    /// Only images with this in their id or in an alias
-    #[arg(value_name = "NAME")]
-    filter: Option<String>,
-
-    /// For programs
-    #[arg(long)]
-    json: bool,
-
-    #[command(flatten)]
-    cache: CacheArgs,
-}
-
-/// What is done with the cache.
-#[derive(Debug, Subcommand)]
-enum CacheCommand {
-    Verify(VerifyArgs),
-    Prune(PruneArgs),
-}
-
-/// Read every image in the cache and compare its digest
-#[derive(Args, Debug)]
-struct VerifyArgs {
-    #[command(flatten)]
-    cache: CacheArgs,
-}
-
-/// Remove downloaded images, and what broken runs left
-#[derive(Args, Debug)]
-struct PruneArgs {
-    /// Only images that were downloaded more than so many days ago
-    #[arg(long, value_name = "DAYS")]
-    older_than: Option<u32>,
-
-    /// Only say what would be removed
-    #[arg(long)]
-    dry_run: bool,
-
-    #[command(flatten)]
-    cache: CacheArgs,
-}
-
-/// Lists the catalogue, or looks after the cache.
-pub(super) fn images(args: &ImagesArgs, ui: &Ui) -> Result<()> {
-    match &args.command {
-        None => list(args, ui),
-        Some(CacheCommand::Verify(args)) => verify(args, ui),
-        Some(CacheCommand::Prune(args)) => prune(args, ui),
-    }
-}
-
-fn verify(args: &VerifyArgs, ui: &Ui) -> Result<()> {
-    let cache = args.cache.cache()?;
-    let failed = |e| CommandError::failed("cannot verify the cache", &e);
-    let count = cache.list().map_err(failed)?.len();
-    let damaged = cache.verify(&ui.bar("cache")).map_err(failed)?;
-    if damaged.is_empty() {
-        ui.say(&format!("{count} images in the cache, all as they were"));
-        return Ok(());
-    }
-    let report = damaged
-        .iter()
-        .fold(Report::new("the cache is damaged"), |report, entry| {
-            let path = cache.image_path(entry.image_sha256);
-            report.cause(format!("{} of {}", path.display(), entry.url))
-        })
-        .hint("the next build that needs one of them downloads it again");
-    Err(CommandError::new(Kind::Verification, report))
-}
-
-fn prune(args: &PruneArgs, ui: &Ui) -> Result<()> {
-    let days = args.older_than.map(u64::from);
-    let what = Prune {
-        older_than: days
-            .map(|days| Duration::from_secs(days.saturating_mul(86_400))),
-        dry_run: args.dry_run,
-    };
-    let pruned = args
-        .cache
-        .cache()?
-        .prune(&what)
-        .map_err(|e| CommandError::failed("cannot prune the cache", &e))?;
-    let verb = if args.dry_run { "would remove" } else { "removed" };
-    for entry in &pruned.entries {
-        ui.say(&format!("{verb} {}", entry.url));
-    }
-    ui.say(&format!(
-        "{verb} {} images and {} other files: {}",
-        pruned.entries.len(),
-        pruned.leftovers,
-        bytes(pruned.freed)
-    ));
-    Ok(())
-}
 
 /// Returns what the cache has of each image of the catalogue, by id.
 fn in_cache(
@@ -148,11 +47,12 @@ fn in_cache(
     Ok(found)
 }
 
-fn list(args: &ImagesArgs, ui: &Ui) -> Result<()> {
+/// Prints the catalogue.
+pub(super) fn list(args: &ImagesArgs, ui: &Ui) -> Result<()> {
     let failed = "cannot list images";
-    let catalog =
-        Catalog::embedded().map_err(|e| CommandError::failed(failed, &e))?;
-    let cached = in_cache(&catalog, &args.cache.cache()?)
+    let cache = args.cache.cache()?;
+    let catalog = catalog(Some(&cache))?;
+    let cached = in_cache(&catalog, &cache)
         .map_err(|e| CommandError::failed(failed, &e))?;
     let listing = Listing {
         entries: matching(&catalog, args.filter.as_deref())?,
