@@ -66,6 +66,8 @@ fn nodes_and_inventories_that_are_not_there() {
     env.write("inventory.yml", NODE);
     let args = ["build", "nod1", "--image", "demo"];
     refused(&env, &args, 2, &["nod1", "did you mean `node1`"]);
+    // Only the groups of an OS have a stock image.
+    env.write("inventory.yml", NODE.replace("raspbian", "rack"));
     refused(&env, &["build", "node1"], 2, &["no base image", "--image"]);
 }
 
