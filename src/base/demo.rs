@@ -1,10 +1,9 @@
 //! The image that is part of the program: it has Raspberry Pi OS's layout,
 //! but does not boot. `images/demo/build.sh` makes it.
 
+use super::digest::Hasher;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use std::{
-    fmt::Write,
     fs::File,
     io::{self, Read},
     os::unix::fs::FileExt,
@@ -81,7 +80,7 @@ fn unpack_checked(
         .map_err(damaged)?
         // One byte more than recorded tells a longer image from a whole one.
         .take(record.size.saturating_add(1));
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::default();
     let mut offset = 0u64;
     let mut block = Vec::with_capacity(BLOCK);
     loop {
@@ -104,11 +103,7 @@ fn unpack_checked(
         let what = format!("it has {offset} bytes instead of {size}");
         return Err(DemoError::Damaged(what));
     }
-    let mut hex = String::new();
-    for byte in hash.finalize() {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
+    let hex = hash.finish().to_string();
     if hex != record.sha256 {
         return Err(DemoError::Damaged(format!(
             "its SHA-256 is {hex} instead of {}",

@@ -15,6 +15,7 @@ use super::{
     facts::{Facts, FsKind},
     lock::LockedImage,
     probe::{ProbeError, probe_image},
+    unpack::Format,
 };
 use crate::{
     disk::{Cursor, ImageFile, Overlay, ReadAt, Window},
@@ -70,8 +71,8 @@ pub enum ImageError {
     Compressed {
         /// The file.
         path: PathBuf,
-        /// As `xz`.
-        format: &'static str,
+        /// Its format.
+        format: Format,
         /// The command that unpacks it.
         command: &'static str,
     },
@@ -210,13 +211,16 @@ fn open_reader(
     })
 }
 
-/// Compressed formats by their first bytes, and what unpacks them.
-const COMPRESSED: &[(&[u8], &str, &str)] = &[
-    (b"\xfd7zXZ\0", "xz", "xz -dk"),
-    (b"\x1f\x8b", "gzip", "gunzip -k"),
-    (b"\x28\xb5\x2f\xfd", "zstd", "zstd -d"),
-    (b"PK\x03\x04", "zip", "unzip"),
-];
+/// Returns what unpacks a format, by hand.
+fn unpacker(format: Format) -> Option<&'static str> {
+    match format {
+        Format::Raw => None,
+        Format::Xz => Some("xz -dk"),
+        Format::Gz => Some("gunzip -k"),
+        Format::Zst => Some("zstd -d"),
+        Format::Zip => Some("unzip"),
+    }
+}
 
 fn open_raw(path: &Path) -> Result<File, ImageError> {
     let error = |source| ImageError::Io { path: path.to_owned(), source };
@@ -227,11 +231,11 @@ fn open_raw(path: &Path) -> Result<File, ImageError> {
     let mut file = File::open(path).map_err(error)?;
     let mut magic = Vec::new();
     (&mut file).take(8).read_to_end(&mut magic).map_err(error)?;
-    for (bytes, format, command) in COMPRESSED {
-        if magic.starts_with(bytes) {
-            let path = path.to_owned();
-            return Err(ImageError::Compressed { path, format, command });
-        }
+    // What is of no known format is left to the partition table.
+    let format = Format::of(&magic).unwrap_or(Format::Raw);
+    if let Some(command) = unpacker(format) {
+        let path = path.to_owned();
+        return Err(ImageError::Compressed { path, format, command });
     }
     Ok(file)
 }

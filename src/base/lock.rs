@@ -5,15 +5,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
+use super::{digest::Sha256, whole};
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
-
-use super::digest::Sha256;
 
 /// Raised when a field changes its meaning.
 const VERSION: u32 = 1;
@@ -170,15 +167,7 @@ impl Lock {
         if fs::read(path).is_ok_and(|old| old == text) {
             return Ok(());
         }
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        let mut file = NamedTempFile::new_in(folder).map_err(error)?;
-        file.write_all(&text).map_err(error)?;
-        file.as_file().sync_all().map_err(error)?;
-        file.persist(path).map_err(|e| error(e.error))?;
-        Ok(())
+        whole::write(path, &text).map_err(error)
     }
 }
 

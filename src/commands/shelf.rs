@@ -2,6 +2,7 @@
 //! once for all nodes that want the same.
 
 use std::{
+    cell::OnceCell,
     collections::BTreeMap,
     env,
     path::{Path, PathBuf},
@@ -89,18 +90,19 @@ pub(super) struct Shelf {
     args: ImageArgs,
     /// Where the inventory is: its relative paths begin there.
     folder: PathBuf,
-    catalog: Catalog,
+    /// Read when something in it is named: `demo` and files need none.
+    catalog: OnceCell<Catalog>,
     images: BTreeMap<Choice, Rc<Image>>,
 }
 
 impl Shelf {
-    pub(super) fn open(args: &ImageArgs, folder: &Path) -> Result<Self> {
-        Ok(Self {
+    pub(super) fn new(args: &ImageArgs, folder: &Path) -> Self {
+        Self {
             args: args.clone(),
             folder: folder.to_owned(),
-            catalog: catalog(args.cache.cache().ok().as_ref())?,
+            catalog: OnceCell::new(),
             images: BTreeMap::new(),
-        })
+        }
     }
 
     /// Returns the image for a node, downloaded if need be.
@@ -182,7 +184,14 @@ impl Shelf {
     }
 
     fn entry(&self, node: &Node, name: &str) -> Result<&Entry> {
-        self.catalog.find(name).map_err(|unknown| {
+        let catalog = match self.catalog.get() {
+            Some(catalog) => catalog,
+            None => {
+                let read = catalog(self.args.cache.cache().ok().as_ref())?;
+                self.catalog.get_or_init(|| read)
+            }
+        };
+        catalog.find(name).map_err(|unknown| {
             let what = format!("no base image for {}", node.name);
             let report = Report::new(what).because(&unknown).hint(
                 "piflash images lists what there is; a path has a `/` in it \

@@ -64,7 +64,7 @@ impl Workshop {
             inventory,
             time: build_time()?,
             profiles,
-            shelf: Shelf::open(args, folder)?,
+            shelf: Shelf::new(args, folder),
         })
     }
 

@@ -3,10 +3,12 @@
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::Plan;
-use crate::profile::{Access, Action, Edit};
+use crate::{
+    base::digest::Sha256,
+    profile::{Access, Action, Edit},
+};
 
 /// Version of the JSON, raised when a field changes its meaning.
 const VERSION: u32 = 1;
@@ -99,7 +101,7 @@ fn edit_json(edit: &Edit) -> Value {
     match &edit.action {
         Action::Write { content, .. } => {
             value["size"] = json!(content.len());
-            value["sha256"] = json!(hex(&Sha256::digest(content)));
+            value["sha256"] = json!(Sha256::of(content));
             if let Ok(text) = std::str::from_utf8(content) {
                 value["content"] = json!(text);
             }
@@ -114,8 +116,4 @@ fn edit_json(edit: &Edit) -> Value {
         Action::Mkdir { .. } | Action::Access { .. } | Action::Remove => {}
     }
     value
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

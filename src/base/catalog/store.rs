@@ -2,14 +2,14 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use super::{Catalog, Entry, EntryError, MergeError};
+use crate::base::whole;
 
 /// The format of the file.
 const VERSION: u32 = 1;
@@ -140,16 +140,9 @@ impl Catalog {
     }
 
     fn write(&self, path: &Path) -> io::Result<()> {
-        let folder = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
         let storing = Storing { version: VERSION, entries: &self.updates };
-        let mut file = NamedTempFile::new_in(folder)?;
-        serde_json::to_writer_pretty(&mut file, &storing)?;
-        file.write_all(b"\n")?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
+        let mut text = serde_json::to_vec_pretty(&storing)?;
+        text.push(b'\n');
+        whole::write(path, &text)
     }
 }
