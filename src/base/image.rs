@@ -9,12 +9,13 @@ use std::{
 };
 
 use super::{
-    cache::{Cached, Verified},
+    cache::Cached,
     demo::{self, DemoError},
     digest::Sha256,
     facts::{Facts, FsKind},
     lock::LockedImage,
     probe::{ProbeError, probe_image},
+    signature::Verification,
     unpack::Format,
 };
 use crate::{
@@ -35,7 +36,7 @@ pub enum Origin {
         /// Digest of the file as it was downloaded.
         sha256: Sha256,
         /// What that proves.
-        verified: Verified,
+        verified: Verification,
     },
 }
 

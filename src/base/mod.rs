@@ -8,9 +8,12 @@ pub mod demo;
 pub mod digest;
 pub mod facts;
 pub mod fetch;
+mod file_error;
 pub mod image;
 pub mod lock;
 pub mod probe;
 pub mod signature;
 pub mod unpack;
 mod whole;
+
+pub use file_error::FileError;

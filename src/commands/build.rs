@@ -195,7 +195,7 @@ fn summary(job: &Job, dest: &Path, built: &Built) -> String {
             image.name, image.facts.os.pretty_name, image.facts.architecture
         ),
     );
-    if let Origin::Download { verified, .. } = image.origin {
+    if let Origin::Download { verified, .. } = &image.origin {
         line("verified", verified.to_string());
     }
     for partition in &image.facts.table.partitions {

@@ -5,6 +5,7 @@ mod cli;
 mod error;
 mod images;
 mod init;
+mod keys;
 mod plan;
 mod record;
 mod shelf;

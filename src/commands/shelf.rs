@@ -12,15 +12,18 @@ use std::{
 use clap::Args;
 use minijinja::Value;
 
-use super::error::{CommandError, Kind, Result};
+use super::{
+    error::{CommandError, Kind, Result},
+    keys::KeyArgs,
+};
 use crate::{
     base::{
-        cache::{Cache, CacheError, Verified, Wanted},
+        cache::{Cache, CacheError, Wanted},
         catalog::{Catalog, Entry},
         digest::Sha256,
         fetch::{FetchOptions, Proxies},
         image::{Image, ImageError},
-        signature::Verification,
+        signature::{Keyring, Verification},
     },
     inventory::{Node, OsGroup},
     ui::{Report, Ui},
@@ -46,6 +49,9 @@ pub(super) struct ImageArgs {
     /// Accept a URL without a SHA-256: nothing proves what it is
     #[arg(long)]
     insecure: bool,
+
+    #[command(flatten)]
+    keys: KeyArgs,
 
     #[command(flatten)]
     cache: CacheArgs,
@@ -92,6 +98,8 @@ pub(super) struct Shelf {
     folder: PathBuf,
     /// Read when something in it is named: `demo` and files need none.
     catalog: OnceCell<Catalog>,
+    /// Read when an image may be signed.
+    keyring: OnceCell<Keyring>,
     images: BTreeMap<Choice, Rc<Image>>,
 }
 
@@ -101,6 +109,7 @@ impl Shelf {
             args: args.clone(),
             folder: folder.to_owned(),
             catalog: OnceCell::new(),
+            keyring: OnceCell::new(),
             images: BTreeMap::new(),
         }
     }
@@ -128,7 +137,8 @@ impl Shelf {
                     download_size: None,
                     image_sha256: None,
                     image_size: None,
-                    trust: Verified::PinnedHash,
+                    trust: Verification::PinnedHash,
+                    signed: None,
                 };
                 let name = url.rsplit('/').next().unwrap_or(url);
                 let name = name.split(['?', '#']).next().unwrap_or(name);
@@ -222,10 +232,25 @@ impl Shelf {
             ..FetchOptions::default()
         };
         let cache = self.args.cache.cache()?;
+        let keyring = match (self.keyring.get(), &wanted.signed) {
+            (Some(keyring), _) => keyring,
+            (None, None) => &Keyring::default(),
+            (None, Some(_)) => {
+                let read = self.args.keys.load(ui)?;
+                self.keyring.get_or_init(|| read)
+            }
+        };
         let bar = ui.bar(name);
         let cached = cache
-            .get(wanted, &options, &bar)
+            .get(wanted, keyring, &options, &bar)
             .map_err(|error| cache_error(&node.name, &error))?;
+        if let Some(why) = &cached.unsigned {
+            ui.warn(&format!(
+                "{name} is verified by {}, not by its vendor's signature: \
+                 {why}",
+                cached.verified
+            ));
+        }
         Image::cached(name, cached).map_err(|e| image_error(&node.name, &e))
     }
 }
@@ -260,12 +285,8 @@ pub(super) fn wanted(entry: &Entry) -> Wanted {
         download_size: entry.download.size,
         image_sha256: entry.image.sha256,
         image_size: entry.image.size,
-        trust: match entry.verification() {
-            Verification::Signature { .. } => Verified::Signature,
-            Verification::PinnedHash => Verified::PinnedHash,
-            Verification::HashOnly => Verified::HashOnly,
-            Verification::None => Verified::Nothing,
-        },
+        trust: entry.verification(),
+        signed: Some(entry.signature()),
     }
 }
 

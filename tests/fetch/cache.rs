@@ -1,8 +1,9 @@
 use super::support::{PATH, Setup, chain, names};
 use piflash::{
     base::{
-        cache::{Cache, Prune, Verified},
+        cache::{Cache, Prune},
         digest::Sha256,
+        signature::Verification,
     },
     progress::Silent,
 };
@@ -25,7 +26,7 @@ fn what_was_cached_is_recorded() {
     assert_eq!(entry.download_sha256, Sha256::of(&setup.packed));
     assert_eq!(entry.image_size, setup.image.len() as u64);
     assert_eq!(entry.download_size, setup.packed.len() as u64);
-    assert_eq!(entry.verified, Verified::PinnedHash);
+    assert_eq!(entry.verified, Verification::PinnedHash);
     let age = std::time::SystemTime::UNIX_EPOCH
         .elapsed()
         .unwrap()
@@ -33,7 +34,7 @@ fn what_was_cached_is_recorded() {
         .checked_sub(entry.fetched);
     assert!(age.is_some_and(|age| age < 60));
     let text = fs::read_to_string(cached.path.with_extension("json")).unwrap();
-    assert!(text.contains("\"verified\": \"pinned-hash\""), "{text}");
+    assert!(text.contains("\"by\": \"pinned-hash\""), "{text}");
     // Sparse: the 2.7 MiB of zeros take no room.
     let blocks = cached.file.metadata().unwrap().blocks();
     assert!(blocks * 512 < 2 << 20, "{blocks}");
@@ -50,7 +51,7 @@ fn an_entry_is_found_by_whatever_is_known() {
     assert!(setup.get_image().hit);
     setup.wanted.download_sha256 = None;
     // By its URL alone: it was verified when it came.
-    assert_eq!(setup.get_image().verified, Verified::PinnedHash);
+    assert_eq!(setup.get_image().verified, Verification::PinnedHash);
     setup.wanted = full.clone();
     setup.wanted.url = "http://mirror.invalid/other".to_owned();
     assert!(setup.get_image().hit);
@@ -81,7 +82,7 @@ fn nothing_unverified_without_saying_so() {
     assert!(error.contains("cannot be verified"), "{error}");
     assert_eq!(setup.server.requests().len(), 0);
     setup.options.insecure = true;
-    assert_eq!(setup.get_image().verified, Verified::Nothing);
+    assert_eq!(setup.get_image().verified, Verification::None);
     assert!(setup.get_image().hit);
     // Nor when it is in the cache already.
     setup.options.insecure = false;
@@ -91,7 +92,7 @@ fn nothing_unverified_without_saying_so() {
     setup.wanted.image_sha256 = Some(Sha256::of(&setup.image));
     let cached = setup.get_image();
     assert!(cached.hit);
-    assert_eq!(cached.verified, Verified::PinnedHash);
+    assert_eq!(cached.verified, Verification::PinnedHash);
     assert_eq!(setup.server.requests().len(), 1);
 }
 

@@ -1,6 +1,6 @@
 use super::support::{PATH, Setup, noise};
 use crate::support::server::{Resource, Step};
-use piflash::base::cache::Verified;
+use piflash::base::signature::Verification;
 use std::{sync::Arc, time::Duration};
 
 fn status(code: u16) -> Step {
@@ -12,7 +12,7 @@ fn an_image_is_downloaded_once() {
     let setup = Setup::new();
     let first = setup.get_image();
     assert!(!first.hit);
-    assert_eq!(first.verified, Verified::PinnedHash);
+    assert_eq!(first.verified, Verification::PinnedHash);
     let requests = setup.server.requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].sent, setup.packed.len());

@@ -1,7 +1,10 @@
 use super::support::{PATH, Setup, noise};
 use crate::support::server::{Resource, Step};
 use piflash::{
-    base::cache::{Cache, Verified, Wanted},
+    base::{
+        cache::{Cache, Wanted},
+        signature::{Keyring, Verification},
+    },
     progress::Silent,
 };
 use std::{
@@ -172,7 +175,7 @@ fn without_a_validator_only_a_pinned_file_is_resumed() {
     for pinned in [true, false] {
         let mut setup = Setup::new();
         setup.options.attempts = 1;
-        setup.wanted.trust = Verified::HashOnly;
+        setup.wanted.trust = Verification::HashOnly;
         if !pinned {
             setup.unpinned();
         }
@@ -242,11 +245,12 @@ fn fetcher() {
         download_size: None,
         image_sha256: Some(std::env::var(DIGEST).unwrap().parse().unwrap()),
         image_size: None,
-        trust: Verified::PinnedHash,
+        trust: Verification::PinnedHash,
+        signed: None,
     };
     let cache = Cache::open(std::env::var_os(DIR).unwrap());
     let (options, _) = super::support::options();
-    cache.get(&wanted, &options, &Silent).unwrap();
+    cache.get(&wanted, &Keyring::default(), &options, &Silent).unwrap();
 }
 
 fn start(setup: &Setup) -> std::process::Child {

@@ -1,9 +1,10 @@
 use crate::support::server::Server;
 use piflash::{
     base::{
-        cache::{Cache, CacheError, Cached, Verified, Wanted},
+        cache::{Cache, CacheError, Cached, Wanted},
         digest::Sha256,
         fetch::{FetchOptions, Proxies},
+        signature::{Keyring, Verification},
     },
     progress::Silent,
 };
@@ -95,6 +96,7 @@ pub struct Setup {
     _dir: tempfile::TempDir,
     pub cache: Cache,
     pub options: FetchOptions,
+    pub keyring: Keyring,
     pub waits: Arc<Mutex<Vec<Duration>>>,
     pub image: Vec<u8>,
     pub packed: Vec<u8>,
@@ -122,9 +124,21 @@ impl Setup {
             download_size: Some(packed.len() as u64),
             image_sha256: Some(Sha256::of(&image)),
             image_size: Some(image.len() as u64),
-            trust: Verified::PinnedHash,
+            trust: Verification::PinnedHash,
+            signed: None,
         };
-        Self { server, _dir: dir, cache, options, waits, image, packed, wanted }
+        let keyring = Keyring::default();
+        Self {
+            server,
+            _dir: dir,
+            cache,
+            options,
+            keyring,
+            waits,
+            image,
+            packed,
+            wanted,
+        }
     }
 
     /// Forgets everything about the content but the URL.
@@ -137,7 +151,7 @@ impl Setup {
     }
 
     pub fn get(&self) -> Result<Cached, CacheError> {
-        self.cache.get(&self.wanted, &self.options, &Silent)
+        self.cache.get(&self.wanted, &self.keyring, &self.options, &Silent)
     }
 
     /// Gets it and checks that it is the image.

@@ -1,40 +1,11 @@
-use crate::base::{digest::Sha256, unpack::Format};
+use crate::base::{digest::Sha256, signature::Verification, unpack::Format};
 use serde::{Deserialize, Serialize};
 use std::{
-    fmt,
     fs::{self, File},
     io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
-
-/// How far an image is to be trusted, the least first.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verified {
-    /// There was nothing to compare it with.
-    #[serde(rename = "none")]
-    Nothing,
-    /// It has the digest that came with it from the same place.
-    HashOnly,
-    /// It has the digest that was known before.
-    PinnedHash,
-    /// The vendor signed it.
-    Signature,
-}
-
-impl fmt::Display for Verified {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nothing => "not verified",
-            Self::HashOnly => "hash only",
-            Self::PinnedHash => "pinned hash",
-            Self::Signature => "signature",
-        })
-    }
-}
 
 /// What is known of an image in the cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,8 +28,8 @@ pub struct Entry {
     pub image_size: u64,
     /// When it was downloaded, in seconds since 1970.
     pub fetched: u64,
-    /// How it was verified then.
-    pub verified: Verified,
+    /// What was proven of it then.
+    pub verified: Verification,
     /// The file's time of change: seconds since 1970, and nanoseconds.
     pub mtime: (i64, i64),
 }
@@ -72,7 +43,8 @@ pub(super) enum State {
     Missing,
 }
 
-pub(super) const FORMAT: u32 = 1;
+/// Records of format 1 knew no signatures: their images are fetched again.
+pub(super) const FORMAT: u32 = 2;
 
 impl Entry {
     pub(super) fn state(&self, path: &Path) -> State {

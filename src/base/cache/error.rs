@@ -1,5 +1,8 @@
-use crate::base::{digest::Sha256, fetch::FetchError, unpack::UnpackError};
-use std::{error::Error, fmt, io, path::PathBuf};
+use crate::base::{
+    FileError, digest::Sha256, fetch::FetchError, signature::SignatureError,
+    unpack::UnpackError,
+};
+use std::{error::Error, fmt, path::PathBuf};
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -48,38 +51,26 @@ pub enum CacheErrorKind {
         /// What it is.
         found: Sha256,
     },
-    /// The file system is full.
-    #[error("no space left for {}", .path.display())]
-    NoSpace {
-        /// What was being written.
-        path: PathBuf,
+    /// The vendor's signature of the download is there, but no good.
+    #[error("the vendor's signature is refused: {0}")]
+    Signature(SignatureError),
+    /// The signature of the vendor's list of checksums is there, but no good.
+    #[error("the signature of the vendor's SHA256SUMS is refused: {0}")]
+    SumsSignature(SignatureError),
+    /// The vendor has signed another digest.
+    #[error(
+        "the download's SHA-256 is {found}, but the vendor has signed \
+         {expected}"
+    )]
+    Sums {
+        /// What was signed.
+        expected: Sha256,
+        /// What it is.
+        found: Sha256,
     },
     /// The cache cannot be read or written.
-    #[error("{op} {}", .path.display())]
-    Io {
-        /// As `open`.
-        op: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-impl CacheErrorKind {
-    pub(super) fn io(
-        op: &'static str,
-        path: impl Into<PathBuf>,
-        source: io::Error,
-    ) -> Self {
-        let path = path.into();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::NoSpace { path }
-            }
-            _ => Self::Io { op, path, source },
-        }
-    }
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// A [`CacheErrorKind`] and the image it is about.
@@ -129,11 +120,14 @@ impl CacheError {
                 "run it again; if it stays so, the server's file is damaged: \
                  take another mirror or image"
             }
-            Kind::NoSpace { .. } => {
-                "make room, or put the cache elsewhere (PIFLASH_CACHE); \
-                 run it again, and it goes on where it stopped"
+            Kind::Signature(SignatureError::Bad { .. }) | Kind::Sums { .. } => {
+                "the file is not the one that the vendor signed: do not use \
+                 it. Run it again; if it stays so, ask the vendor"
             }
-            Kind::Io { .. } => "check the cache directory (PIFLASH_CACHE)",
+            Kind::Signature(error) | Kind::SumsSignature(error) => {
+                signature_hint(error)
+            }
+            Kind::File(error) => error.hint(),
         }
     }
 
@@ -145,9 +139,32 @@ impl CacheError {
             self.kind,
             Kind::DownloadDigest { .. }
                 | Kind::ImageDigest { .. }
+                | Kind::Signature(_)
+                | Kind::SumsSignature(_)
+                | Kind::Sums { .. }
                 | Kind::Unpack(_)
                 | Kind::Unverified
         )
+    }
+}
+
+fn signature_hint(error: &SignatureError) -> &'static str {
+    use SignatureError as Error;
+    match error {
+        Error::NoKey { .. } | Error::NotPinned { .. } => {
+            "do not use the image; if the vendor has a new key, a newer \
+             piflash knows it"
+        }
+        Error::KeyExpired { .. } | Error::Unusable { .. } => {
+            "a newer copy of the vendor's key may say otherwise: --keyring"
+        }
+        Error::Revoked { .. } | Error::Expired { .. } => {
+            "do not use the image: ask the vendor"
+        }
+        _ => {
+            "run it again; if it stays so, the vendor's server or somebody \
+             on the way hands out wrong files: do not use them"
+        }
     }
 }
 

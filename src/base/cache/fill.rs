@@ -5,14 +5,17 @@ use super::{
     entry::{self, Entry},
     lock::Lock,
     prune,
+    vouch::{Doubt, Unsigned, Vouching},
 };
 use crate::{
     base::{
+        FileError,
         digest::{Hasher, Sha256},
         fetch::{
             Client, End, FetchErrorKind, FetchOptions, Part, Request, download,
             redacted,
         },
+        signature::{Keyring, SignatureError, Verification},
         unpack::{Limits, UnpackError, Unpacked, unpack},
     },
     progress::Progress,
@@ -20,7 +23,7 @@ use crate::{
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufRead, Read},
-    path::{Path, PathBuf},
+    path::Path,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
     time::SystemTime,
@@ -40,48 +43,62 @@ struct Passed {
     unpacked: Unpacked,
 }
 
-/// How a pass ended that did not fail.
-enum Outcome {
-    Done(Passed),
-    StartAgain,
+/// What is proven of it, and why not more.
+struct Proof {
+    verified: Verification,
+    unsigned: Option<Unsigned>,
 }
 
 /// Downloads an image into the cache.
 pub(super) fn fill(
     cache: &Cache,
     wanted: &Wanted,
+    keyring: &Keyring,
     options: &FetchOptions,
     progress: &dyn Progress,
     _lock: Lock,
 ) -> Result<Cached, CacheError> {
     let fetch = |error| wanted.error(Kind::Fetch(error));
+    let file = |error: FileError| wanted.error(error.into());
     let client = Client::new(&wanted.url, options).map_err(fetch)?;
     let partial = cache.dir.join("partial");
     let part_path = partial.join(format!("{}.part", wanted.key()));
     let image_path = partial.join(format!("{}.img", wanted.key()));
     let mut restarts = 0_u32;
-    let (passed, image) = loop {
+    let (passed, proof, image) = loop {
         let mut part = Part::open(&part_path, &wanted.url).map_err(fetch)?;
         let resumed = !part.is_empty();
         let image = create(&image_path)
-            .map_err(|e| wanted.error(Kind::io("create", &image_path, e)))?;
+            .map_err(FileError::at("create", &image_path))
+            .map_err(file)?;
         progress.start("download", wanted.download_size.or(part.total()));
-        let outcome = pass(&client, wanted, &mut part, &image, progress)
-            .and_then(|outcome| match outcome {
-                Outcome::Done(passed) => {
-                    compare(wanted, &passed).map(|()| Outcome::Done(passed))
-                }
-                again => Ok(again),
-            });
+        let passed = pass(&client, wanted, &mut part, &image, progress);
         progress.finish();
-        match outcome {
-            Ok(Outcome::Done(passed)) => {
+        let proven = passed.and_then(|passed| {
+            let Some(passed) = passed else { return Ok(None) };
+            compare(wanted, &passed)?;
+            let vouched = wanted.signed.as_ref().map(|source| {
+                let vouching = Vouching {
+                    client: &client,
+                    options,
+                    keyring,
+                    source,
+                    part: &part,
+                    path: &part_path,
+                    digest: passed.download,
+                };
+                vouching.vouch(progress)
+            });
+            Ok(Some((passed, proof(wanted, vouched)?)))
+        });
+        match proven {
+            Ok(Some((passed, proof))) => {
                 // It is in the image now.
                 let _ = part.remove();
-                break (passed, image);
+                break (passed, proof, image);
             }
-            Ok(Outcome::StartAgain) if restarts < RESTARTS => {}
-            Ok(Outcome::StartAgain) => {
+            Ok(None) if restarts < RESTARTS => {}
+            Ok(None) => {
                 let _ = prune::remove(&image_path);
                 return Err(wanted.error(Kind::Changing(restarts)));
             }
@@ -89,9 +106,9 @@ pub(super) fn fill(
                 let _ = prune::remove(&image_path);
                 let wrong = is_wrong(&kind);
                 if wrong {
-                    part.remove().map_err(|e| {
-                        wanted.error(Kind::io("remove", &part_path, e))
-                    })?;
+                    part.remove()
+                        .map_err(FileError::at("remove", &part_path))
+                        .map_err(file)?;
                 }
                 // Not the server's fault perhaps, but that of a part which a
                 // power cut damaged.
@@ -102,14 +119,38 @@ pub(super) fn fill(
         }
         restarts = restarts.saturating_add(1);
     };
-    publish(cache, wanted, &passed, image, &image_path)
-        .map_err(|(op, path, e)| wanted.error(Kind::io(op, path, e)))
+    let verified = proof.verified;
+    let mut cached =
+        publish(cache, wanted, &passed, verified, image, &image_path)
+            .map_err(file)?;
+    cached.unsigned = proof.unsigned;
+    Ok(cached)
+}
+
+/// Without a signature, the digests decide.
+fn proof(
+    wanted: &Wanted,
+    vouched: Option<Result<String, Doubt>>,
+) -> Result<Proof, Kind> {
+    let unsigned = match vouched {
+        Some(Ok(fingerprint)) => {
+            let verified = Verification::Signature { fingerprint };
+            return Ok(Proof { verified, unsigned: None });
+        }
+        Some(Err(Doubt::Refused(kind))) => return Err(kind),
+        Some(Err(Doubt::Unsigned(unsigned))) => Some(unsigned),
+        None => None,
+    };
+    Ok(Proof { verified: wanted.by_digest(), unsigned })
 }
 
 /// Returns whether what was downloaded is of no use.
 fn is_wrong(kind: &Kind) -> bool {
     match kind {
-        Kind::DownloadDigest { .. } | Kind::ImageDigest { .. } => true,
+        Kind::DownloadDigest { .. }
+        | Kind::ImageDigest { .. }
+        | Kind::Signature(SignatureError::Bad { .. })
+        | Kind::Sums { .. } => true,
         Kind::Unpack(error) => error.is_data(),
         Kind::Fetch(error) => {
             matches!(error.kind, FetchErrorKind::Size { .. })
@@ -122,7 +163,7 @@ fn is_wrong(kind: &Kind) -> bool {
 fn kind_of(kind: Kind, image: &Path) -> Kind {
     match kind {
         Kind::Unpack(UnpackError::Write(error)) => {
-            Kind::io("write", image, error)
+            FileError::new("write", image, error).into()
         }
         kind => kind,
     }
@@ -150,14 +191,15 @@ fn compare(wanted: &Wanted, passed: &Passed) -> Result<(), Kind> {
     }
 }
 
-/// Downloads the rest of `part` while all of it is unpacked to `image`.
+/// Downloads the rest of `part` while all of it is unpacked to `image`;
+/// returns nothing where it must start again.
 fn pass(
     client: &Client,
     wanted: &Wanted,
     part: &mut Part,
     image: &File,
     progress: &dyn Progress,
-) -> Result<Outcome, Kind> {
+) -> Result<Option<Passed>, Kind> {
     let limits = Limits { size: wanted.image_size, ..Limits::default() };
     let (sender, receiver) = sync_channel(QUEUE);
     let open = || {
@@ -179,12 +221,11 @@ fn pass(
         match (loaded, unpacked) {
             // The unpacker only saw the download end.
             (Err(kind), _) => Err(kind),
-            (Ok((End::StartAgain, _)), _) => Ok(Outcome::StartAgain),
+            (Ok((End::StartAgain, _)), _) => Ok(None),
             (Ok(_), Err(error)) => Err(Kind::Unpack(error)),
             (Ok((End::Complete, download)), Ok(unpacked)) => {
                 let download_size = part.len();
-                let passed = Passed { download, download_size, unpacked };
-                Ok(Outcome::Done(passed))
+                Ok(Some(Passed { download, download_size, unpacked }))
             }
             // It wanted no more, but did not fail.
             (Ok((End::Stopped, _)), Ok(_)) => {
@@ -234,28 +275,23 @@ fn load(
     Ok((end, hasher.finish()))
 }
 
-type Failed = (&'static str, PathBuf, io::Error);
-
 /// Gives the image its name.
 fn publish(
     cache: &Cache,
     wanted: &Wanted,
     passed: &Passed,
+    verified: Verification,
     image: File,
     from: &Path,
-) -> Result<Cached, Failed> {
+) -> Result<Cached, FileError> {
     let digest = passed.unpacked.sha256;
     let to = cache.image_path(digest);
     let images = cache.images();
-    let at = |op, path: &Path| {
-        let path = path.to_owned();
-        move |error| (op, path, error)
-    };
-    image.sync_all().map_err(at("sync", from))?;
+    image.sync_all().map_err(FileError::at("sync", from))?;
     // A record of an earlier file with this name would not fit for a moment.
     prune::remove(&entry::record_path(&images, digest))
-        .map_err(at("remove", &to))?;
-    fs::rename(from, &to).map_err(at("rename", &to))?;
+        .map_err(FileError::at("remove", &to))?;
+    fs::rename(from, &to).map_err(FileError::at("rename", &to))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let mut entry = Entry {
         format: entry::FORMAT,
@@ -267,11 +303,11 @@ fn publish(
         image_sha256: digest,
         image_size: passed.unpacked.size,
         fetched: now.map_or(0, |now| now.as_secs()),
-        verified: wanted.verified(),
+        verified,
         mtime: (0, 0),
     };
-    entry.take_times(&image).map_err(at("look at", &to))?;
-    entry.write(&images).map_err(at("write", &to))?;
+    entry.take_times(&image).map_err(FileError::at("look at", &to))?;
+    entry.write(&images).map_err(FileError::at("write", &to))?;
     Ok(cache.cached(wanted, &entry, image, false))
 }
 

@@ -1,4 +1,4 @@
-use crate::progress::Progress;
+use crate::{base::FileError, progress::Progress};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
@@ -11,24 +11,19 @@ pub(super) struct Lock {
     file: File,
 }
 
-type Failed = (&'static str, PathBuf, io::Error);
-
 impl Lock {
     /// Waits for the lock; makes the directories.
     pub(super) fn take(
         dir: &Path,
         key: &str,
         progress: &dyn Progress,
-    ) -> Result<Self, Failed> {
+    ) -> Result<Self, FileError> {
         for name in ["images", "partial", "locks"] {
             let dir = dir.join(name);
-            fs::create_dir_all(&dir).map_err(|e| ("create", dir, e))?;
+            fs::create_dir_all(&dir).map_err(FileError::at("create", &dir))?;
         }
         let path = path(dir, key);
-        let fail = |op| {
-            let path = path.clone();
-            move |error| (op, path, error)
-        };
+        let fail = |op| FileError::at(op, &path);
         let file = open(&path).map_err(fail("open"))?;
         match file.try_lock() {
             Ok(()) => {}

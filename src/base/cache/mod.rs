@@ -17,14 +17,18 @@ mod error;
 mod fill;
 mod lock;
 mod prune;
+mod vouch;
 
-pub use entry::{Entry, Verified};
+pub use entry::Entry;
 pub use error::{CacheError, CacheErrorKind};
 pub use prune::{Prune, Pruned};
+pub use vouch::Unsigned;
 
 use super::{
+    FileError,
     digest::Sha256,
     fetch::{FetchOptions, redacted},
+    signature::{Keyring, SignatureSource, Verification},
 };
 use crate::progress::Progress;
 use entry::State;
@@ -48,17 +52,27 @@ pub struct Wanted {
     pub image_sha256: Option<Sha256>,
     /// Size of the raw image in bytes.
     pub image_size: Option<u64>,
-    /// What the digests are worth. [`Verified::Nothing`] without any.
-    pub trust: Verified,
+    /// What agreeing with the digests proves; nothing without any.
+    pub trust: Verification,
+    /// Where the vendor's signature is.
+    pub signed: Option<SignatureSource>,
 }
 
 impl Wanted {
-    /// Returns what becomes of the image when it agrees with the digests.
-    fn verified(&self) -> Verified {
+    /// What agreeing with all that is known proves, but for signatures.
+    fn by_digest(&self) -> Verification {
         match self.is_pinned() {
-            true => self.trust,
-            false => Verified::Nothing,
+            true => self.trust.clone(),
+            false => Verification::None,
         }
+    }
+
+    /// Returns what is proven of an entry that matches: when it came, or now
+    /// by what has become known since.
+    #[must_use]
+    pub fn proven(&self, entry: &Entry) -> Verification {
+        // The strongest is the first.
+        self.by_digest().min(entry.verified.clone())
     }
 
     fn is_pinned(&self) -> bool {
@@ -100,8 +114,10 @@ pub struct Cached {
     pub image_sha256: Sha256,
     /// Digest of what was downloaded.
     pub download_sha256: Sha256,
-    /// How it was verified.
-    pub verified: Verified,
+    /// What is proven of it.
+    pub verified: Verification,
+    /// Why there is no signature, when one was looked for now.
+    pub unsigned: Option<Unsigned>,
     /// Whether it was there already.
     pub hit: bool,
 }
@@ -143,6 +159,11 @@ impl Cache {
     /// in one pass. Of several runs that want the same, one does that and the
     /// others wait.
     ///
+    /// The vendor's signature is checked by the keys of `keyring` when the
+    /// image is downloaded. One that is no good is an error; where there is
+    /// none, or nobody has the key, the digests alone decide, and
+    /// [`Cached::unsigned`] says why.
+    ///
     /// # Errors
     ///
     /// See [`CacheErrorKind`]. Whatever arrived stays for the next try, unless
@@ -150,16 +171,18 @@ impl Cache {
     pub fn get(
         &self,
         wanted: &Wanted,
+        keyring: &Keyring,
         options: &FetchOptions,
         progress: &dyn Progress,
     ) -> Result<Cached, CacheError> {
-        let io =
-            |op, path: &Path, e| wanted.error(CacheErrorKind::io(op, path, e));
+        let io = |op, path: &Path, error| {
+            wanted.error(FileError::new(op, path, error).into())
+        };
         let found = self.find(wanted);
         let must_trust = !(wanted.is_pinned() || options.insecure);
         let trusted = found
             .as_ref()
-            .is_some_and(|entry| entry.verified != Verified::Nothing);
+            .is_some_and(|entry| entry.verified != Verification::None);
         if must_trust && !trusted {
             return Err(wanted.error(CacheErrorKind::Unverified));
         }
@@ -173,7 +196,7 @@ impl Cache {
             return Err(wanted.error(CacheErrorKind::Offline));
         }
         let lock = Lock::take(&self.dir, &wanted.key(), progress)
-            .map_err(|(op, path, error)| io(op, &path, error))?;
+            .map_err(|error| wanted.error(error.into()))?;
         // Another run may have been faster, or the entry is to be read.
         if let Some(mut entry) = self.find(wanted) {
             let usable = match self.state(&entry) {
@@ -202,7 +225,7 @@ impl Cache {
         if options.offline {
             return Err(wanted.error(CacheErrorKind::Offline));
         }
-        fill::fill(self, wanted, options, progress, lock)
+        fill::fill(self, wanted, keyring, options, progress, lock)
     }
 
     /// Returns what is in the cache, by digest.
@@ -264,16 +287,13 @@ impl Cache {
         file: File,
         hit: bool,
     ) -> Cached {
-        let verified = match wanted.is_pinned() {
-            true => wanted.verified(),
-            false => entry.verified,
-        };
         Cached {
             file,
             path: self.image_path(entry.image_sha256),
             image_sha256: entry.image_sha256,
             download_sha256: entry.download_sha256,
-            verified,
+            verified: wanted.proven(entry),
+            unsigned: None,
             hit,
         }
     }

@@ -5,11 +5,14 @@ use crate::base::{
     date::Date,
     digest::Sha256,
     facts::{Architecture, Flavour, InitFormat},
-    signature::{self, Verification},
+    signature::{self, Scheme, SignatureSource, Verification},
 };
 
 /// The largest download or image that is believed: 64 GiB.
 const MAX_SIZE: u64 = 64 << 30;
+
+/// Has the keys of both vendors; Ubuntu's own.
+const KEY_SERVER: &str = "https://keyserver.ubuntu.com";
 
 /// One image of a vendor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,6 +247,32 @@ impl Entry {
             Verification::PinnedHash
         } else {
             Verification::HashOnly
+        }
+    }
+
+    /// Returns where the vendor's signature is: Raspberry Pi signs each file,
+    /// Ubuntu the list of a release's checksums.
+    #[must_use]
+    pub fn signature(&self) -> SignatureSource {
+        let scheme = match self.os {
+            Os::RaspberryPiOs => {
+                Scheme::File { signature: format!("{}.sig", self.url) }
+            }
+            Os::Ubuntu => {
+                let end = self.url.rfind('/').unwrap_or(self.url.len());
+                let folder = self.url.get(..end).unwrap_or_default();
+                Scheme::Sums {
+                    sums: format!("{folder}/SHA256SUMS"),
+                    signature: format!("{folder}/SHA256SUMS.gpg"),
+                    file: file_of(&self.url),
+                }
+            }
+        };
+        let keys = self.os.signing_keys().iter();
+        SignatureSource {
+            scheme,
+            pinned: keys.map(|&key| key.to_owned()).collect(),
+            key_server: Some(KEY_SERVER.to_owned()),
         }
     }
 

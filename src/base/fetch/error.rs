@@ -1,5 +1,6 @@
 use super::client::redacted;
-use std::{error::Error, fmt, io, path::PathBuf};
+use crate::base::FileError;
+use std::{error::Error, fmt, io};
 
 /// What went wrong with a download.
 #[derive(Debug, thiserror::Error)]
@@ -53,45 +54,15 @@ pub enum FetchErrorKind {
         /// The Content-Range.
         got: String,
     },
-    /// The file system is full.
-    #[error("no space left for {}", .path.display())]
-    NoSpace {
-        /// The part.
-        path: PathBuf,
-    },
     /// The part on the disk cannot be read or written.
-    #[error("{op} {}", .path.display())]
-    Io {
-        /// As `write`.
-        op: &'static str,
-        /// The part, or the record beside it.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 fn status_text(status: u16) -> String {
     let status = reqwest::StatusCode::from_u16(status).ok();
     let reason = status.and_then(|status| status.canonical_reason());
     reason.map_or_else(String::new, |reason| format!(" ({reason})"))
-}
-
-impl FetchErrorKind {
-    /// Makes an error of what the file system says.
-    pub(super) fn io(
-        op: &'static str,
-        path: impl Into<PathBuf>,
-        source: io::Error,
-    ) -> Self {
-        let path = path.into();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::NoSpace { path }
-            }
-            _ => Self::Io { op, path, source },
-        }
-    }
 }
 
 /// A [`FetchErrorKind`] and the URL.
@@ -140,15 +111,11 @@ impl FetchError {
                 "open the URL in a browser: a login page of the network or a \
                  page about the file stands in the way of the file itself"
             }
-            Kind::NoSpace { .. } => {
-                "make room, or put the cache elsewhere (PIFLASH_CACHE); \
-                 run it again, and it goes on where it stopped"
-            }
+            Kind::File(error) => error.hint(),
             Kind::Size { .. } => {
                 "the server has another file than expected: update the list \
                  of images, or correct the size"
             }
-            Kind::Io { .. } => "check the cache directory (PIFLASH_CACHE)",
             Kind::Status(_)
             | Kind::Redirect(_)
             | Kind::BadRange { .. }

@@ -17,7 +17,7 @@ pub use error::{FetchError, FetchErrorKind};
 pub use options::{FetchOptions, Proxies};
 pub use part::Part;
 
-use crate::progress::Progress;
+use crate::{base::FileError, progress::Progress};
 use part::Version;
 use range::ContentRange;
 use reqwest::{
@@ -115,6 +115,12 @@ enum Failure {
 impl From<FetchErrorKind> for Failure {
     fn from(kind: FetchErrorKind) -> Self {
         Self::Final(kind)
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::Final(error.into())
     }
 }
 

@@ -1,5 +1,4 @@
-use super::FetchErrorKind as Kind;
-use crate::base::digest::Sha256;
+use crate::base::{FileError, digest::Sha256};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, OpenOptions},
@@ -67,11 +66,11 @@ impl Part {
     /// Those of the file system.
     pub fn open(path: &Path, url: &str) -> Result<Self, super::FetchError> {
         Self::open_for(path, Sha256::of(url.as_bytes()))
-            .map_err(|kind| super::FetchError::new(url, kind))
+            .map_err(|error| super::FetchError::new(url, error.into()))
     }
 
-    fn open_for(path: &Path, url: Sha256) -> Result<Self, Kind> {
-        let io = |op| move |error| Kind::io(op, path, error);
+    fn open_for(path: &Path, url: Sha256) -> Result<Self, FileError> {
+        let io = |op| FileError::at(op, path);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -148,13 +147,11 @@ impl Part {
     }
 
     /// Empties it.
-    pub(super) fn clear(&mut self) -> Result<(), Kind> {
+    pub(super) fn clear(&mut self) -> Result<(), FileError> {
         // First the record: bytes without one are never used.
         let record = self.record_path();
-        remove(&record).map_err(|e| Kind::io("remove", &record, e))?;
-        self.file
-            .set_len(0)
-            .map_err(|e| Kind::io("truncate", &self.path, e))?;
+        remove(&record).map_err(FileError::at("remove", &record))?;
+        self.file.set_len(0).map_err(FileError::at("truncate", &self.path))?;
         self.len = 0;
         self.version = Version::default();
         self.total = None;
@@ -166,7 +163,7 @@ impl Part {
         &mut self,
         version: Version,
         total: Option<u64>,
-    ) -> Result<(), Kind> {
+    ) -> Result<(), FileError> {
         self.clear()?;
         let (format, url) = (FORMAT, self.url);
         let record = Record { format, url, version, total };
@@ -175,7 +172,7 @@ impl Part {
         let text = serde_json::to_vec(&record).map_err(io::Error::from);
         text.and_then(|text| File::create(&new)?.write_all(&text))
             .and_then(|()| fs::rename(&new, &path))
-            .map_err(|error| Kind::io("write", &path, error))?;
+            .map_err(FileError::at("write", &path))?;
         self.version = record.version;
         self.total = total;
         Ok(())
@@ -186,10 +183,10 @@ impl Part {
         self.total.get_or_insert(total);
     }
 
-    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), Kind> {
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         self.file
             .write_all_at(bytes, self.len)
-            .map_err(|e| Kind::io("write", &self.path, e))?;
+            .map_err(FileError::at("write", &self.path))?;
         let added = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.len = self.len.saturating_add(added);
         Ok(())

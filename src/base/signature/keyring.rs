@@ -110,6 +110,25 @@ impl Keyring {
         let keys = self.keys.iter();
         keys.map(|key| hex(&key.primary_key.fingerprint())).collect()
     }
+
+    /// Returns whether it has the primary key with this fingerprint.
+    #[must_use]
+    pub fn has(&self, fingerprint: &str) -> bool {
+        self.fingerprints().iter().any(|print| print == fingerprint)
+    }
+
+    /// Takes the keys of another one in.
+    pub fn add(&mut self, other: Self) {
+        self.keys.extend(other.keys);
+    }
+
+    /// Leaves out all but the primary key with this fingerprint.
+    #[must_use]
+    pub fn only(mut self, fingerprint: &str) -> Self {
+        self.keys
+            .retain(|key| hex(&key.primary_key.fingerprint()) == fingerprint);
+        self
+    }
 }
 
 /// Returns a fingerprint as people compare it.

@@ -5,8 +5,10 @@
 //! program; where the key itself came from does not matter then.
 
 mod error;
+mod files;
 mod key;
 mod keyring;
+mod source;
 mod verify;
 
 use std::fmt;
@@ -14,7 +16,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use error::SignatureError;
+pub use files::{SYSTEM_KEYRINGS, keyring_files, user_keyrings};
 pub use keyring::{Keyring, KeyringError};
+pub use source::{Scheme, SignatureSource};
 pub use verify::{Signed, verify_detached};
 
 /// Fingerprints of the keys that sign Raspberry Pi OS: until 2025-10, and
@@ -39,10 +43,10 @@ pub enum Verification {
         /// The primary key's fingerprint in upper-case hex.
         fingerprint: String,
     },
-    /// It has the digest that is part of this program.
+    /// It has the digest that was known before: it is part of this program,
+    /// or the user named it.
     PinnedHash,
-    /// It has the digest that came from elsewhere: a list that was fetched,
-    /// or the user.
+    /// It has the digest of a list that was fetched.
     HashOnly,
     /// Nothing.
     None,

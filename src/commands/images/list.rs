@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::ImagesArgs;
 use crate::{
     base::{
-        cache::{Cache, Verified},
+        cache::Cache,
         catalog::{Cached, Catalog, Entry},
         signature::Verification,
     },
@@ -32,15 +32,10 @@ fn in_cache(
         let Some(cached) = have.iter().find(|c| wanted.matches(c)) else {
             continue;
         };
-        let verification = match cached.verified {
-            Verified::Nothing => Verification::None,
-            Verified::HashOnly => Verification::HashOnly,
-            Verified::PinnedHash | Verified::Signature => entry.verification(),
-        };
         let state = Cached {
             bytes: cache.size_on_disk(cached.image_sha256),
             fetched: i64::try_from(cached.fetched).unwrap_or(i64::MAX),
-            verification,
+            verification: wanted.proven(cached),
         };
         found.insert(entry.id.clone(), state);
     }
