@@ -5,7 +5,7 @@ use crate::support::repository;
 use piflash::base::{
     catalog::{Catalog, Entry, Os},
     facts::{Architecture, Flavour},
-    signature::Verification,
+    signature::{RASPBERRY_PI, Scheme, UBUNTU, Verification},
 };
 use std::{collections::BTreeSet, fs};
 
@@ -206,4 +206,44 @@ fn an_unknown_name_gets_near_ones() {
     assert!(near.contains(&"ubuntu-20.04".to_owned()), "{near:?}");
     assert!(near.contains(&"ubuntu-20.04-armhf".to_owned()), "{near:?}");
     assert_eq!(error("fedora").near, [""; 0]);
+}
+
+/// The vendors' own: facts of their servers, of their release notes.
+#[test]
+fn every_image_says_where_its_signature_is() {
+    let catalog = catalog();
+    for entry in catalog.entries() {
+        let source = entry.signature();
+        let (folder, file) = entry.url.rsplit_once('/').unwrap();
+        let (scheme, pinned) = match entry.os {
+            Os::RaspberryPiOs => {
+                let signature = format!("{folder}/{file}.sig");
+                (Scheme::File { signature }, RASPBERRY_PI)
+            }
+            Os::Ubuntu => {
+                let scheme = Scheme::Sums {
+                    sums: format!("{folder}/SHA256SUMS"),
+                    signature: format!("{folder}/SHA256SUMS.gpg"),
+                    file: file.replace("%2B", "+"),
+                };
+                (scheme, UBUNTU)
+            }
+        };
+        assert_eq!(source.scheme, scheme, "{}", entry.id);
+        assert_eq!(source.pinned, pinned, "{}", entry.id);
+    }
+    let source = catalog.find("ubuntu-24.04").unwrap().signature();
+    let Scheme::Sums { sums, file, .. } = &source.scheme else {
+        panic!("{source:?}")
+    };
+    assert_eq!(
+        sums,
+        "https://cdimage.ubuntu.com/releases/24.04/release/SHA256SUMS"
+    );
+    assert!(file.ends_with("-preinstalled-server-arm64+raspi.img.xz"));
+    assert_eq!(
+        source.key_url(UBUNTU[0]).unwrap(),
+        "https://keyserver.ubuntu.com/pks/lookup?op=get&options=mr\
+         &search=0x843938DF228D22F7B3742BC0D94AA3F0EFE21092"
+    );
 }

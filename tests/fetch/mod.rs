@@ -1,7 +1,11 @@
 mod cache;
 mod download;
+mod key_server;
 mod proxy;
 mod resume;
+mod signed;
+mod signed_list;
 mod support;
 mod tamper;
 mod unpack;
+mod vendor;
