@@ -16,7 +16,7 @@ use crate::{
 use std::{
     io::{self, BufReader, Read},
     path::Path,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 /// The largest signature that is asked for; real ones have 1 KiB.
@@ -28,6 +28,7 @@ const MAX_KEY: u64 = 4 << 20;
 /// A key server that cannot be reached is not to be waited for as long as
 /// the one with the image.
 const KEY_ATTEMPTS: u32 = 2;
+const KEY_TIMEOUT: Duration = Duration::from_secs(10);
 
 const BUFFER: usize = 256 << 10;
 
@@ -171,16 +172,7 @@ impl Vouching<'_> {
         let mut keyring = self.keyring.clone();
         let mut lookup = None;
         let mut result = verify(&keyring);
-        let lacking: Vec<&str> = match &result {
-            Err(
-                SignatureError::NoKey { .. } | SignatureError::NotPinned { .. },
-            ) => pinned.iter().copied().filter(|p| !keyring.has(p)).collect(),
-            // The owner may have given it a longer life since.
-            Err(SignatureError::KeyExpired { fingerprint, .. }) => {
-                vec![fingerprint]
-            }
-            _ => Vec::new(),
-        };
+        let lacking = self.lacking(&keyring, result.as_ref().err());
         if !lacking.is_empty() {
             lookup = self.look_up(&lacking, &mut keyring);
             result = verify(&keyring);
@@ -203,14 +195,42 @@ impl Vouching<'_> {
         }
     }
 
+    /// Returns which keys could make a difference to what went wrong.
+    fn lacking(
+        &self,
+        keyring: &Keyring,
+        error: Option<&SignatureError>,
+    ) -> Vec<String> {
+        let pinned = self.source.pinned.iter();
+        let lacking = pinned.filter(|print| !keyring.has(print)).cloned();
+        match error {
+            Some(SignatureError::NoKey { key }) => {
+                // A key id is the end of a fingerprint. What is named may be
+                // a subkey, and then any.
+                let (named, others): (Vec<_>, Vec<_>) =
+                    lacking.partition(|print| print.ends_with(key));
+                if named.is_empty() { others } else { named }
+            }
+            Some(SignatureError::NotPinned { .. }) => lacking.collect(),
+            // The owner may have given it a longer life since.
+            Some(SignatureError::KeyExpired { fingerprint, .. }) => {
+                vec![fingerprint.clone()]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Asks the key server for keys; returns the last error.
     fn look_up(
         &self,
-        fingerprints: &[&str],
+        fingerprints: &[String],
         keyring: &mut Keyring,
     ) -> Option<String> {
-        let options =
-            FetchOptions { attempts: KEY_ATTEMPTS, ..self.options.clone() };
+        let options = FetchOptions {
+            attempts: KEY_ATTEMPTS,
+            connect_timeout: self.options.connect_timeout.min(KEY_TIMEOUT),
+            ..self.options.clone()
+        };
         let mut failed = None;
         for fingerprint in fingerprints {
             let url = self.source.key_url(fingerprint)?;
