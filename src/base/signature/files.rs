@@ -7,8 +7,8 @@ use std::{
 
 /// Keyrings that distributions install and that have a vendor's key. Debian's
 /// and Ubuntu's package ubuntu-keyring has that of Ubuntu's images in the
-/// first; Ubuntu's has it by itself in the second as well. No package has the
-/// key of Raspberry Pi's downloads: raspberrypi-archive-keyring is for apt.
+/// first; Ubuntu's has it by itself in the second as well. The package
+/// raspberrypi-archive-keyring has apt's key, not that of the downloads.
 pub const SYSTEM_KEYRINGS: &[&str] = &[
     "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
     "/etc/apt/trusted.gpg.d/ubuntu-keyring-2012-cdimage.gpg",
