@@ -23,7 +23,6 @@ use crate::{
         ext4_view::Ext4View,
     },
     plan::Part,
-    progress::Progress,
     sink::raw::{self, Method, RawOptions, Written},
     ui::{self, Report, Ui},
 };
@@ -110,7 +109,7 @@ fn build_one(job: &Job, dest: &Path, time: i64, ui: &Ui) -> Result<Built> {
         Some(job.image.file()),
         dest,
         &RawOptions::default(),
-        &bar,
+        &*bar,
     )
     .map_err(|error| CommandError::failed(&failed, &error))?;
     Ok(Built { written, checked: expected.len() })

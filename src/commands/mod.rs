@@ -10,11 +10,11 @@ mod record;
 mod shelf;
 mod workshop;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use clap::Parser;
 
-use crate::ui::Ui;
+use crate::ui::{ProgressMode, Report, Ui};
 use cli::{Cli, Command};
 use error::{Kind, Result};
 
@@ -24,8 +24,11 @@ use error::{Kind, Result};
 /// written does not read back.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let ui = Ui::new(cli.quiet);
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return bad_usage(&error),
+    };
+    let ui = Ui::new(cli.progress, cli.quiet);
     match run(&cli, &ui) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -35,6 +38,21 @@ pub fn main() -> ExitCode {
             error.exit_code()
         }
     }
+}
+
+/// Says what is wrong with the command line, or shows the help.
+fn bad_usage(error: &clap::Error) -> ExitCode {
+    // What could not be parsed may still say how it wants to be told.
+    let args: Vec<_> = env::args_os().collect();
+    let json = args.iter().any(|arg| arg == "--progress=json")
+        || args.windows(2).any(|pair| pair == ["--progress", "json"]);
+    if !(json && error.use_stderr()) {
+        error.exit();
+    }
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    Ui::new(ProgressMode::Json, false).report(&Report::new(text));
+    ExitCode::from(2)
 }
 
 fn run(cli: &Cli, ui: &Ui) -> Result<()> {

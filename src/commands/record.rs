@@ -61,7 +61,7 @@ fn identify(job: &Job, ui: &Ui) -> Result<Option<LockedImage>> {
         return Ok(None);
     }
     let bar = ui.bar(&job.plan.node);
-    let image = job.image.locked(&bar).map_err(|error| {
+    let image = job.image.locked(&*bar).map_err(|error| {
         let what = format!("cannot read the base of {}", job.plan.node);
         CommandError::failed(what, &error)
     })?;

@@ -224,7 +224,7 @@ impl Shelf {
         let cache = self.args.cache.cache()?;
         let bar = ui.bar(name);
         let cached = cache
-            .get(wanted, &options, &bar)
+            .get(wanted, &options, &*bar)
             .map_err(|error| cache_error(&node.name, &error))?;
         Image::cached(name, cached).map_err(|e| image_error(&node.name, &e))
     }

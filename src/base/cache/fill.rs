@@ -73,7 +73,10 @@ pub(super) fn fill(
                 }
                 again => Ok(again),
             });
-        progress.finish();
+        match outcome {
+            Ok(Outcome::Done(_)) => progress.finish(),
+            _ => progress.fail(),
+        }
         match outcome {
             Ok(Outcome::Done(passed)) => {
                 // It is in the image now.

@@ -298,10 +298,11 @@ impl Cache {
         let digest = Sha256::of_reader(&file, |read| {
             progress.advance(u64::try_from(read).unwrap_or(u64::MAX));
         });
-        progress.finish();
         if digest? != entry.image_sha256 {
+            progress.fail();
             return Ok(false);
         }
+        progress.finish();
         if entry.state(&path) == State::Suspect {
             entry.take_times(&file)?;
             entry.write(&self.images())?;
