@@ -65,7 +65,7 @@ pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
         .iter()
         .map(|name| workshop.prepare(name, ui))
         .collect::<Result<Vec<_>>>()?;
-    let mut record = Record::open(inventory, args.locked)?;
+    let mut record = Record::open(inventory, args.locked, args.image.cache())?;
     for job in &jobs {
         record.check(job, ui)?;
     }

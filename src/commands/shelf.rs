@@ -51,6 +51,13 @@ pub(super) struct ImageArgs {
     cache: CacheArgs,
 }
 
+impl ImageArgs {
+    /// Returns the cache, where there is a place for one.
+    pub(super) fn cache(&self) -> Option<Cache> {
+        self.cache.cache().ok()
+    }
+}
+
 /// Where downloaded images are kept.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CacheArgs {
@@ -187,7 +194,7 @@ impl Shelf {
         let catalog = match self.catalog.get() {
             Some(catalog) => catalog,
             None => {
-                let read = catalog(self.args.cache.cache().ok().as_ref())?;
+                let read = catalog(self.args.cache().as_ref())?;
                 self.catalog.get_or_init(|| read)
             }
         };
