@@ -52,7 +52,7 @@ pub(super) struct BuildArgs {
 
 /// Builds the images, one after another.
 pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
-    let mut workshop = Workshop::open(inventory, &args.image, ui)?;
+    let workshop = Workshop::open(inventory, &args.image, ui)?;
     let names: Vec<String> = if args.all {
         workshop.inventory.nodes.iter().map(|node| node.name.clone()).collect()
     } else {
@@ -61,10 +61,7 @@ pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
         args.nodes.iter().filter(|name| seen.insert(*name)).cloned().collect()
     };
     // What is wrong with any of them is said before the first is written.
-    let jobs = names
-        .iter()
-        .map(|name| workshop.prepare(name, ui))
-        .collect::<Result<Vec<_>>>()?;
+    let jobs = workshop.prepare(&names, ui)?;
     let mut record = Record::open(inventory, args.locked, args.image.cache())?;
     for job in &jobs {
         record.check(job, ui)?;

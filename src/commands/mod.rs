@@ -2,6 +2,7 @@
 
 mod build;
 mod cli;
+mod downloads;
 mod error;
 mod images;
 mod init;

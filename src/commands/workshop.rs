@@ -68,13 +68,25 @@ impl Workshop {
         })
     }
 
-    /// Plans one node: opens its image, unless an earlier node did.
-    pub(super) fn prepare(&mut self, name: &str, ui: &Ui) -> Result<Job> {
-        let node = self.inventory.node(name).map_err(|error| {
-            CommandError::usage(error.to_string())
-                .hint(format!("there are: {}", error.known.join(", ")))
-        })?;
-        let image = self.shelf.get(node, ui)?;
+    /// Gets the images of nodes, and plans the nodes on them.
+    pub(super) fn prepare(
+        &self,
+        names: &[String],
+        ui: &Ui,
+    ) -> Result<Vec<Job>> {
+        let find = |name: &String| {
+            self.inventory.node(name).map_err(|error| {
+                CommandError::usage(error.to_string())
+                    .hint(format!("there are: {}", error.known.join(", ")))
+            })
+        };
+        let nodes = names.iter().map(find).collect::<Result<Vec<_>>>()?;
+        let images = self.shelf.get(&nodes, ui)?;
+        let jobs = nodes.into_iter().zip(images);
+        jobs.map(|(node, image)| self.plan(node, image)).collect()
+    }
+
+    fn plan(&self, node: &Node, image: Rc<Image>) -> Result<Job> {
         check_login(node, &image)?;
         let files = custom_files(node)?;
         let (profiles, time) = (&self.profiles, self.time);
@@ -82,7 +94,8 @@ impl Workshop {
             .map_err(|e| {
                 CommandError::failed(
                     format!(
-                        "cannot plan {name} on {} ({}, {}, network: {})",
+                        "cannot plan {} on {} ({}, {}, network: {})",
+                        node.name,
                         image.name,
                         image.facts.os.pretty_name,
                         image.facts.architecture,
