@@ -6,3 +6,4 @@ mod downloaded;
 mod interrupted;
 mod locked;
 mod refused;
+mod several;

@@ -73,6 +73,8 @@ struct State {
     resources: BTreeMap<String, Resource>,
     requests: Vec<Request>,
     last_id: u64,
+    active: usize,
+    most: usize,
 }
 
 /// Serves on 127.0.0.1 until dropped.
@@ -135,6 +137,11 @@ impl Server {
         });
     }
 
+    /// The most requests that were answered at the same time.
+    pub fn most_at_once(&self) -> usize {
+        self.state.lock().unwrap().most
+    }
+
     /// Takes the requests that have come so far.
     pub fn requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.state.lock().unwrap().requests)
@@ -176,6 +183,8 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
             (resource.clone(), step)
         });
         state.last_id += 1;
+        state.active += 1;
+        state.most = state.most.max(state.active);
         let id = state.last_id;
         let (target, headers) = (target.clone(), headers.clone());
         state.requests.push(Request { target, headers, sent: 0, id });
@@ -191,7 +200,9 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
             request.sent += n;
         }
     };
-    answer(stream, &resource, step, &headers, &count)
+    let answered = answer(stream, &resource, step, &headers, &count);
+    state.lock().unwrap().active -= 1;
+    answered
 }
 
 fn answer(
