@@ -1,5 +1,4 @@
 use std::{
-    collections::BTreeSet,
     fmt::Write,
     path::{Path, PathBuf},
     sync::Arc,
@@ -53,13 +52,8 @@ pub(super) struct BuildArgs {
 /// Builds the images, one after another.
 pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
     let workshop = Workshop::open(inventory, &args.image, ui)?;
-    let names: Vec<String> = if args.all {
-        workshop.inventory.nodes.iter().map(|node| node.name.clone()).collect()
-    } else {
-        // Named twice, built once.
-        let mut seen = BTreeSet::new();
-        args.nodes.iter().filter(|name| seen.insert(*name)).cloned().collect()
-    };
+    let given = if args.all { &[] } else { args.nodes.as_slice() };
+    let names = workshop.names(given);
     // What is wrong with any of them is said before the first is written.
     let jobs = workshop.prepare(&names, ui)?;
     let mut record = Record::open(inventory, args.locked, args.image.cache())?;

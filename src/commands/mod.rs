@@ -61,7 +61,7 @@ fn run(cli: &Cli, ui: &Ui) -> Result<()> {
         Command::Init(args) => init::init(&cli.inventory, args, ui),
         Command::Plan(args) => plan::plan(&cli.inventory, args, ui),
         Command::Build(args) => build::build(&cli.inventory, args, ui),
-        Command::Images(args) => images::images(args, ui),
+        Command::Images(args) => images::images(&cli.inventory, args, ui),
     }
 }
 

@@ -149,11 +149,9 @@ impl Progress for Item {
 
     fn expect(&self, total: u64) {
         self.with(|stage| {
-            if let Some(stage) = stage
-                && stage.total != Some(total)
-            {
+            // The next event has it.
+            if let Some(stage) = stage {
                 stage.total = Some(total);
-                self.tell("progress", stage);
             }
         });
     }

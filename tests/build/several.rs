@@ -83,6 +83,31 @@ fn path(number: usize) -> String {
 }
 
 #[test]
+fn what_was_fetched_before_is_built_without_a_network() {
+    let vendor = Vendor::start(3, Duration::ZERO);
+    let env = vendor.customer(&[0, 1, 2, 1]);
+    let missing = env.run(&["images", "fetch", "--offline"]);
+    assert_eq!(missing.code, Some(1), "{missing}");
+    let some = env.run(&["images", "fetch", "node2", "node4", "node2"]);
+    assert_eq!(some.code, Some(0), "{some}");
+    let said = "2.img.zst: Debian GNU/Linux 13 (trixie), arm64 (pinned hash)\n";
+    assert_eq!(some.stderr, said);
+    assert_eq!(vendor.asked(), [path(2)]);
+    let all = env.run(&["images", "fetch"]);
+    assert_eq!(all.code, Some(0), "{all}");
+    assert_eq!(vendor.asked(), [path(1), path(3)]);
+    assert!(!env.work().join("build").exists());
+    assert!(!env.work().join("piflash.lock").exists());
+
+    let built = env.run(&["build", "--all", "--offline"]);
+    assert_eq!(built.code, Some(0), "{built}");
+    assert_eq!(vendor.asked(), [""; 0]);
+    let unknown = env.run(&["images", "fetch", "node9"]);
+    assert_eq!(unknown.code, Some(2), "{unknown}");
+    assert!(unknown.stderr.contains("node9"), "{unknown}");
+}
+
+#[test]
 fn one_that_fails_leaves_the_others_whole_and_what_it_has_itself() {
     let vendor = Vendor::start(3, PAUSE);
     let env = vendor.customer(&[0, 1, 1, 2]);
