@@ -109,7 +109,8 @@ fn what_was_fetched_before_is_built_without_a_network() {
 
 #[test]
 fn one_that_fails_leaves_the_others_whole_and_what_it_has_itself() {
-    let vendor = Vendor::start(3, PAUSE);
+    // Long enough for the failing one to be tried twice.
+    let vendor = Vendor::start(3, Duration::from_millis(60));
     let env = vendor.customer(&[0, 1, 1, 2]);
     let failing = &vendor.images[1];
     let gone = Step::Status(404, vec![]);
@@ -147,7 +148,7 @@ fn one_that_fails_leaves_the_others_whole_and_what_it_has_itself() {
 #[test]
 fn several_that_fail_are_all_named() {
     // Seen at their ends: both are under way by then.
-    let vendor = Vendor::start(2, PAUSE);
+    let vendor = Vendor::start(2, Duration::from_millis(30));
     let env = vendor.customer(&[0, 1]);
     for image in &vendor.images {
         vendor.server.change(&image.path, |resource| {
@@ -189,7 +190,7 @@ fn start(env: &Env) -> Child {
 #[test]
 fn an_interrupt_leaves_nothing_half_and_all_to_go_on_with() {
     for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
-        let vendor = Vendor::start(3, Duration::from_millis(40));
+        let vendor = Vendor::start(3, Duration::from_millis(100));
         let env = vendor.customer(&[0, 1, 2]);
         let mut child = start(&env);
         let end = Instant::now() + Duration::from_secs(20);
@@ -200,7 +201,15 @@ fn an_interrupt_leaves_nothing_half_and_all_to_go_on_with() {
             sleep(Duration::from_millis(2));
         }
         kill_process(Pid::from_child(&child), signal).unwrap();
-        assert!(!child.wait().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert!(!output.status.success());
+        // Up to the last, lines are whole.
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.lines().count() >= 3 && told.ends_with('\n'), "{told}");
+        for line in told.lines() {
+            let event: events::Event = serde_json::from_str(line).unwrap();
+            assert_eq!(event["stage"], "download");
+        }
         let arrived = parts();
         for (len, image) in arrived.iter().zip(&vendor.images) {
             assert!(*len < image.size as u64, "too late");

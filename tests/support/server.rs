@@ -200,9 +200,17 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
             request.sent += n;
         }
     };
-    let answered = answer(stream, &resource, step, &headers, &count);
-    state.lock().unwrap().active -= 1;
-    answered
+    let active = Active(state);
+    answer(stream, &resource, step, &headers, &count, active)
+}
+
+/// A request that is being answered, until dropped.
+struct Active<'a>(&'a Mutex<State>);
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().active -= 1;
+    }
 }
 
 fn answer(
@@ -211,6 +219,7 @@ fn answer(
     step: Step,
     headers: &BTreeMap<String, String>,
     count: &dyn Fn(usize),
+    active: Active<'_>,
 ) -> std::io::Result<()> {
     let size = resource.body.len();
     let same = |validator: &String| {
@@ -277,11 +286,18 @@ fn answer(
     }
     head.push_str("\r\n");
     stream.write_all(head.as_bytes())?;
-    for piece in body[..body.len().min(cut)].chunks(64 << 10) {
+    let mut pieces = body[..body.len().min(cut)].chunks(64 << 10).peekable();
+    let mut active = Some(active);
+    while let Some(piece) = pieces.next() {
         thread::sleep(resource.pause);
+        // Before the client can know, and ask for something else.
+        if pieces.peek().is_none() {
+            active = None;
+        }
         stream.write_all(piece)?;
         count(piece.len());
     }
+    drop(active);
     stream.flush()?;
     // Else what was not read of the request would reset the connection, and
     // the client might lose what was sent.
