@@ -23,5 +23,6 @@ mod inventory;
 mod layers;
 mod privileged;
 mod profiles;
+mod progress;
 mod sinks;
 mod support;

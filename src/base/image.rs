@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    cache::Cached,
+    cache::{Cache, Cached},
     demo::{self, DemoError},
     digest::Sha256,
     facts::{Facts, FsKind},
@@ -137,20 +137,29 @@ impl Image {
 
     /// Returns what identifies it in a lock. Reads all of it, once, unless
     /// the cache knows its digest.
-    pub fn locked(&self, progress: &dyn Progress) -> io::Result<LockedImage> {
+    pub fn locked(
+        &self,
+        cache: Option<&Cache>,
+        progress: &dyn Progress,
+    ) -> io::Result<LockedImage> {
         let size = self.device.size();
-        let sha256 = match self.digest.get() {
-            Some(digest) => *digest,
-            None => {
-                progress.start("hash base", Some(size));
-                let reader = Cursor::new(&self.device);
-                let digest = Sha256::of_reader(reader, |read| {
-                    progress.advance(u64::try_from(read).unwrap_or(0));
-                })?;
-                progress.finish();
-                *self.digest.get_or_init(|| digest)
-            }
+        let read = || {
+            progress.start("hash base", Some(size));
+            let reader = Cursor::new(&self.device);
+            let digest = Sha256::of_reader(reader, |read| {
+                progress.advance(u64::try_from(read).unwrap_or(0));
+            })?;
+            progress.finish();
+            Ok(digest)
         };
+        let sha256 = match (self.digest.get(), cache, &self.origin) {
+            (Some(digest), ..) => *digest,
+            (None, Some(cache), Origin::File(path)) => {
+                cache.digest_of(path, self.file(), read)?
+            }
+            (None, ..) => read()?,
+        };
+        self.digest.get_or_init(|| sha256);
         let download_sha256 = match self.origin {
             Origin::Download { sha256, .. } => Some(sha256),
             Origin::Demo | Origin::File(_) => None,

@@ -14,6 +14,6 @@ pub mod lock;
 pub mod probe;
 pub mod signature;
 pub mod unpack;
-mod whole;
+pub mod whole;
 
 pub use file_error::FileError;

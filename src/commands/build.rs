@@ -1,5 +1,4 @@
 use std::{
-    collections::BTreeSet,
     fmt::Write,
     path::{Path, PathBuf},
     sync::Arc,
@@ -23,7 +22,6 @@ use crate::{
         ext4_view::Ext4View,
     },
     plan::Part,
-    progress::Progress,
     sink::raw::{self, Method, RawOptions, Written},
     ui::{self, Report, Ui},
 };
@@ -53,20 +51,12 @@ pub(super) struct BuildArgs {
 
 /// Builds the images, one after another.
 pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
-    let mut workshop = Workshop::open(inventory, &args.image, ui)?;
-    let names: Vec<String> = if args.all {
-        workshop.inventory.nodes.iter().map(|node| node.name.clone()).collect()
-    } else {
-        // Named twice, built once.
-        let mut seen = BTreeSet::new();
-        args.nodes.iter().filter(|name| seen.insert(*name)).cloned().collect()
-    };
+    let workshop = Workshop::open(inventory, &args.image, ui)?;
+    let given = if args.all { &[] } else { args.nodes.as_slice() };
+    let names = workshop.names(given);
     // What is wrong with any of them is said before the first is written.
-    let jobs = names
-        .iter()
-        .map(|name| workshop.prepare(name, ui))
-        .collect::<Result<Vec<_>>>()?;
-    let mut record = Record::open(inventory, args.locked)?;
+    let jobs = workshop.prepare(&names, ui)?;
+    let mut record = Record::open(inventory, args.locked, args.image.cache())?;
     for job in &jobs {
         record.check(job, ui)?;
     }
@@ -110,7 +100,7 @@ fn build_one(job: &Job, dest: &Path, time: i64, ui: &Ui) -> Result<Built> {
         Some(job.image.file()),
         dest,
         &RawOptions::default(),
-        &bar,
+        &*bar,
     )
     .map_err(|error| CommandError::failed(&failed, &error))?;
     Ok(Built { written, checked: expected.len() })

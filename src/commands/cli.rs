@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::ui::ProgressMode;
+
 /// Turns one inventory into ready-to-boot SD-card images for a Raspberry Pi
 /// Kubernetes cluster.
 #[derive(Debug, Parser)]
@@ -23,6 +25,18 @@ pub(super) struct Cli {
     /// Say nothing but errors and warnings
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
+
+    /// Progress on standard error: `auto` (bars on a terminal), `none`, or
+    /// `json` (only lines of JSON, for programs)
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOW",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub(super) progress: ProgressMode,
 
     #[command(subcommand)]
     pub(super) command: Command,

@@ -2,6 +2,7 @@
 
 mod build;
 mod cli;
+mod downloads;
 mod error;
 mod images;
 mod init;
@@ -11,11 +12,11 @@ mod record;
 mod shelf;
 mod workshop;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use clap::Parser;
 
-use crate::ui::Ui;
+use crate::ui::{ProgressMode, Report, Ui};
 use cli::{Cli, Command};
 use error::{Kind, Result};
 
@@ -25,8 +26,11 @@ use error::{Kind, Result};
 /// written does not read back.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let ui = Ui::new(cli.quiet);
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return bad_usage(&error),
+    };
+    let ui = Ui::new(cli.progress, cli.quiet);
     match run(&cli, &ui) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -38,12 +42,27 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Says what is wrong with the command line, or shows the help.
+fn bad_usage(error: &clap::Error) -> ExitCode {
+    // What could not be parsed may still say how it wants to be told.
+    let args: Vec<_> = env::args_os().collect();
+    let json = args.iter().any(|arg| arg == "--progress=json")
+        || args.windows(2).any(|pair| pair == ["--progress", "json"]);
+    if !(json && error.use_stderr()) {
+        error.exit();
+    }
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    Ui::new(ProgressMode::Json, false).report(&Report::new(text));
+    ExitCode::from(2)
+}
+
 fn run(cli: &Cli, ui: &Ui) -> Result<()> {
     match &cli.command {
         Command::Init(args) => init::init(&cli.inventory, args, ui),
         Command::Plan(args) => plan::plan(&cli.inventory, args, ui),
         Command::Build(args) => build::build(&cli.inventory, args, ui),
-        Command::Images(args) => images::images(args, ui),
+        Command::Images(args) => images::images(&cli.inventory, args, ui),
     }
 }
 

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{path::Path, slice};
 
 use clap::Args;
 
@@ -26,12 +26,14 @@ pub(super) struct PlanArgs {
 
 /// Prints a node's plan; changes nothing.
 pub(super) fn plan(inventory: &Path, args: &PlanArgs, ui: &Ui) -> Result<()> {
-    let mut workshop = Workshop::open(inventory, &args.image, ui)?;
-    let job = workshop.prepare(&args.node, ui)?;
-    let text = if args.json {
-        format!("{:#}\n", job.plan.json())
-    } else {
-        job.plan.text()
-    };
-    ui.print(&text).map_err(|error| CommandError::output(&error))
+    let workshop = Workshop::open(inventory, &args.image, ui)?;
+    for job in workshop.prepare(slice::from_ref(&args.node), ui)? {
+        let text = if args.json {
+            format!("{:#}\n", job.plan.json())
+        } else {
+            job.plan.text()
+        };
+        ui.print(&text).map_err(|error| CommandError::output(&error))?;
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     base::{
+        cache::Cache,
         image::Origin,
         lock::{Lock, LockError, LockedImage},
     },
@@ -19,13 +20,19 @@ pub(super) struct Record {
     path: PathBuf,
     lock: Lock,
     locked: bool,
+    /// Knows digests of images.
+    cache: Option<Cache>,
 }
 
 impl Record {
-    pub(super) fn open(inventory: &Path, locked: bool) -> Result<Self> {
+    pub(super) fn open(
+        inventory: &Path,
+        locked: bool,
+        cache: Option<Cache>,
+    ) -> Result<Self> {
         let path = Lock::path_for(inventory);
         let lock = Lock::load(&path).map_err(|error| lock_error(&error))?;
-        Ok(Self { path, lock, locked })
+        Ok(Self { path, lock, locked, cache })
     }
 
     /// With `--locked`, refuses a job on another image than is recorded.
@@ -34,7 +41,7 @@ impl Record {
             return Ok(());
         }
         let node = &job.plan.node;
-        let Some(image) = identify(job, ui)? else { return Ok(()) };
+        let Some(image) = self.identify(job, ui)? else { return Ok(()) };
         self.lock.check(node, &image).map_err(|drift| {
             let what =
                 format!("{node} would drift from {}", self.path.display());
@@ -47,25 +54,26 @@ impl Record {
 
     /// Records what a job was built from.
     pub(super) fn built(&mut self, job: &Job, ui: &Ui) -> Result<()> {
-        if let Some(image) = identify(job, ui)? {
+        if let Some(image) = self.identify(job, ui)? {
             self.lock.record(&job.plan.node, image);
             self.lock.save(&self.path).map_err(|error| lock_error(&error))?;
         }
         Ok(())
     }
-}
 
-/// The demo image is part of the program: nothing to be recorded.
-fn identify(job: &Job, ui: &Ui) -> Result<Option<LockedImage>> {
-    if job.image.origin == Origin::Demo {
-        return Ok(None);
+    /// The demo image is part of the program: nothing to be recorded.
+    fn identify(&self, job: &Job, ui: &Ui) -> Result<Option<LockedImage>> {
+        if job.image.origin == Origin::Demo {
+            return Ok(None);
+        }
+        let bar = ui.bar(&job.plan.node);
+        let image =
+            job.image.locked(self.cache.as_ref(), &*bar).map_err(|error| {
+                let what = format!("cannot read the base of {}", job.plan.node);
+                CommandError::failed(what, &error)
+            })?;
+        Ok(Some(image))
     }
-    let bar = ui.bar(&job.plan.node);
-    let image = job.image.locked(&bar).map_err(|error| {
-        let what = format!("cannot read the base of {}", job.plan.node);
-        CommandError::failed(what, &error)
-    })?;
-    Ok(Some(image))
 }
 
 fn lock_error(error: &LockError) -> CommandError {

@@ -13,12 +13,13 @@ use clap::Args;
 use minijinja::Value;
 
 use super::{
+    downloads::{Order, fetch_all},
     error::{CommandError, Kind, Result},
     keys::KeyArgs,
 };
 use crate::{
     base::{
-        cache::{Cache, CacheError, Wanted},
+        cache::{Cache, Cached, Wanted},
         catalog::{Catalog, Entry},
         digest::Sha256,
         fetch::{FetchOptions, Proxies},
@@ -55,6 +56,13 @@ pub(super) struct ImageArgs {
 
     #[command(flatten)]
     cache: CacheArgs,
+}
+
+impl ImageArgs {
+    /// Returns the cache, where there is a place for one.
+    pub(super) fn cache(&self) -> Option<Cache> {
+        self.cache.cache().ok()
+    }
 }
 
 /// Where downloaded images are kept.
@@ -100,7 +108,6 @@ pub(super) struct Shelf {
     catalog: OnceCell<Catalog>,
     /// Read when an image may be signed.
     keyring: OnceCell<Keyring>,
-    images: BTreeMap<Choice, Rc<Image>>,
 }
 
 impl Shelf {
@@ -110,43 +117,98 @@ impl Shelf {
             folder: folder.to_owned(),
             catalog: OnceCell::new(),
             keyring: OnceCell::new(),
-            images: BTreeMap::new(),
         }
     }
 
-    /// Returns the image for a node, downloaded if need be.
-    pub(super) fn get(&mut self, node: &Node, ui: &Ui) -> Result<Rc<Image>> {
-        let choice = self.choose(node)?;
-        if let Some(image) = self.images.get(&choice) {
-            return Ok(Rc::clone(image));
+    /// Returns the image of each node. What is missing is downloaded, several
+    /// at a time; nodes that want the same share one.
+    pub(super) fn get(
+        &self,
+        nodes: &[&Node],
+        ui: &Ui,
+    ) -> Result<Vec<Rc<Image>>> {
+        let mut choices = Vec::new();
+        // With the first node that wants it, and the names of all.
+        let mut wanting = BTreeMap::<Choice, (&Node, String)>::new();
+        for node in nodes {
+            let choice = self.choose(node)?;
+            wanting
+                .entry(choice.clone())
+                .and_modify(|(_, names)| {
+                    names.push_str(", ");
+                    names.push_str(&node.name);
+                })
+                .or_insert_with(|| (node, node.name.clone()));
+            choices.push(choice);
         }
-        let error = |error| image_error(&node.name, &error);
-        let image = match &choice {
-            Choice::Demo => Image::demo().map_err(error)?,
-            Choice::File(path) => Image::local(path).map_err(error)?,
-            Choice::Catalog(id) => {
-                let entry = self.entry(node, id)?;
-                let image = self.fetch(node, id, &wanted(entry), ui)?;
-                check_expected(node, entry, &image)?;
-                image
+        let mut images = BTreeMap::new();
+        let (mut ordered, mut orders) = (Vec::new(), Vec::new());
+        for (choice, (node, names)) in &wanting {
+            let error = |error| image_error(names, &error);
+            let (name, wanted) = match choice {
+                Choice::Demo => {
+                    let image = Image::demo().map_err(error)?;
+                    images.insert(choice, Rc::new(image));
+                    continue;
+                }
+                Choice::File(path) => {
+                    let image = Image::local(path).map_err(error)?;
+                    images.insert(choice, Rc::new(image));
+                    continue;
+                }
+                Choice::Catalog(id) => {
+                    (id.as_str(), wanted(self.entry(names, id)?))
+                }
+                Choice::Url(url, sha256) => {
+                    (file_name(url), wanted_url(url, *sha256))
+                }
+            };
+            ordered.push(choice);
+            orders.push(Order {
+                name: name.to_owned(),
+                wanted,
+                options: self.options(node),
+                nodes: names.clone(),
+            });
+        }
+        if !orders.is_empty() {
+            let cache = self.args.cache.cache()?;
+            let keyring = self.keyring(&orders, ui)?;
+            let fetched = fetch_all(&cache, keyring, &orders, ui)?;
+            let fetched = orders.iter().zip(fetched);
+            for (choice, (order, cached)) in ordered.into_iter().zip(fetched) {
+                warn_unsigned(order, &cached, ui);
+                let image = self.open(choice, order, cached)?;
+                images.insert(choice, Rc::new(image));
             }
-            Choice::Url(url, sha256) => {
-                let wanted = Wanted {
-                    url: url.clone(),
-                    download_sha256: *sha256,
-                    download_size: None,
-                    image_sha256: None,
-                    image_size: None,
-                    trust: Verification::PinnedHash,
-                    signed: None,
-                };
-                let name = url.rsplit('/').next().unwrap_or(url);
-                let name = name.split(['?', '#']).next().unwrap_or(name);
-                self.fetch(node, name, &wanted, ui)?
-            }
+        }
+        // Each was put there just now.
+        Ok(choices.iter().map(|choice| Rc::clone(&images[choice])).collect())
+    }
+
+    fn keyring(&self, orders: &[Order], ui: &Ui) -> Result<&Keyring> {
+        if let Some(keyring) = self.keyring.get() {
+            return Ok(keyring);
+        }
+        let keyring = match orders.iter().any(|o| o.wanted.signed.is_some()) {
+            true => self.args.keys.load(ui)?,
+            false => Keyring::default(),
         };
-        let image = Rc::new(image);
-        self.images.insert(choice, Rc::clone(&image));
+        Ok(self.keyring.get_or_init(|| keyring))
+    }
+
+    fn open(
+        &self,
+        choice: &Choice,
+        order: &Order,
+        cached: Cached,
+    ) -> Result<Image> {
+        let image = Image::cached(&order.name, cached)
+            .map_err(|error| image_error(&order.nodes, &error))?;
+        if let Choice::Catalog(id) = choice {
+            let entry = self.entry(&order.nodes, id)?;
+            check_expected(&order.nodes, entry, &image)?;
+        }
         Ok(image)
     }
 
@@ -190,19 +252,20 @@ impl Shelf {
         if text.contains('/') || text.ends_with(".img") || path.exists() {
             return Ok(Choice::File(path));
         }
-        Ok(Choice::Catalog(self.entry(node, text)?.id.clone()))
+        Ok(Choice::Catalog(self.entry(&node.name, text)?.id.clone()))
     }
 
-    fn entry(&self, node: &Node, name: &str) -> Result<&Entry> {
+    /// Finds an image of the catalogue for nodes of these names.
+    fn entry(&self, nodes: &str, name: &str) -> Result<&Entry> {
         let catalog = match self.catalog.get() {
             Some(catalog) => catalog,
             None => {
-                let read = catalog(self.args.cache.cache().ok().as_ref())?;
+                let read = catalog(self.args.cache().as_ref())?;
                 self.catalog.get_or_init(|| read)
             }
         };
         catalog.find(name).map_err(|unknown| {
-            let what = format!("no base image for {}", node.name);
+            let what = format!("no base image for {nodes}");
             let report = Report::new(what).because(&unknown).hint(
                 "piflash images lists what there is; a path has a `/` in it \
                  or ends with .img",
@@ -211,18 +274,12 @@ impl Shelf {
         })
     }
 
-    fn fetch(
-        &self,
-        node: &Node,
-        name: &str,
-        wanted: &Wanted,
-        ui: &Ui,
-    ) -> Result<Image> {
+    fn options(&self, node: &Node) -> FetchOptions {
         let text = |variable: &str| {
             let value = node.rendered(variable, &Value::UNDEFINED).ok()??;
             value.as_str().map(str::to_owned)
         };
-        let options = FetchOptions {
+        FetchOptions {
             offline: self.args.offline,
             insecure: self.args.insecure,
             proxies: Proxies::from_environment().overridden(
@@ -230,28 +287,17 @@ impl Shelf {
                 text("no_proxy").as_deref(),
             ),
             ..FetchOptions::default()
-        };
-        let cache = self.args.cache.cache()?;
-        let keyring = match (self.keyring.get(), &wanted.signed) {
-            (Some(keyring), _) => keyring,
-            (None, None) => &Keyring::default(),
-            (None, Some(_)) => {
-                let read = self.args.keys.load(ui)?;
-                self.keyring.get_or_init(|| read)
-            }
-        };
-        let bar = ui.bar(name);
-        let cached = cache
-            .get(wanted, keyring, &options, &bar)
-            .map_err(|error| cache_error(&node.name, &error))?;
-        if let Some(why) = &cached.unsigned {
-            ui.warn(&format!(
-                "{name} is verified by {}, not by its vendor's signature: \
-                 {why}",
-                cached.verified
-            ));
         }
-        Image::cached(name, cached).map_err(|e| image_error(&node.name, &e))
+    }
+}
+
+/// Says why a vendor's signature did not prove an image.
+fn warn_unsigned(order: &Order, cached: &Cached, ui: &Ui) {
+    if let Some(why) = &cached.unsigned {
+        ui.warn(&format!(
+            "{} is verified by {}, not by its vendor's signature: {why}",
+            order.name, cached.verified
+        ));
     }
 }
 
@@ -290,35 +336,42 @@ pub(super) fn wanted(entry: &Entry) -> Wanted {
     }
 }
 
+/// Returns what the cache needs to know of an image behind a URL.
+fn wanted_url(url: &str, sha256: Option<Sha256>) -> Wanted {
+    Wanted {
+        url: url.to_owned(),
+        download_sha256: sha256,
+        download_size: None,
+        image_sha256: None,
+        image_size: None,
+        trust: Verification::PinnedHash,
+        signed: None,
+    }
+}
+
+fn file_name(url: &str) -> &str {
+    let name = url.rsplit('/').next().unwrap_or(url);
+    name.split(['?', '#']).next().unwrap_or(name)
+}
+
 /// A catalogue's row and the image behind it must agree on what it is.
-fn check_expected(node: &Node, entry: &Entry, image: &Image) -> Result<()> {
+fn check_expected(nodes: &str, entry: &Entry, image: &Image) -> Result<()> {
     let expected = entry.expected();
     let (os, architecture) = (image.facts.os.flavour, image.facts.architecture);
     if (os, architecture) == (expected.flavour, expected.architecture) {
         return Ok(());
     }
-    let report = Report::new(format!("no usable image for {}", node.name))
-        .cause(format!(
+    let report =
+        Report::new(format!("no usable image for {nodes}")).cause(format!(
             "{} should be {:?} for {}, but is {os:?} for {architecture}",
             entry.id, expected.flavour, expected.architecture
         ));
     Err(CommandError::new(Kind::Verification, report))
 }
 
-fn cache_error(node: &str, error: &CacheError) -> CommandError {
-    let report = Report::new(format!("no usable image for {node}"))
-        .because(error)
-        .hint(error.hint());
-    let kind = match error.is_mismatch() {
-        true => Kind::Verification,
-        false => Kind::Failed,
-    };
-    CommandError::new(kind, report)
-}
-
-fn image_error(node: &str, error: &ImageError) -> CommandError {
+fn image_error(nodes: &str, error: &ImageError) -> CommandError {
     let this =
-        CommandError::failed(format!("no usable image for {node}"), error);
+        CommandError::failed(format!("no usable image for {nodes}"), error);
     match error {
         ImageError::Compressed { path, command, .. } => {
             this.hint(format!("unpack it: {command} {}", path.display()))

@@ -1,6 +1,7 @@
 //! From an inventory to nodes that are planned on their images.
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
     rc::Rc,
@@ -23,7 +24,7 @@ use crate::{
 
 /// Loads once what several nodes share.
 pub(super) struct Workshop {
-    pub(super) inventory: Inventory,
+    inventory: Inventory,
     /// Seconds since the epoch, for everything that a build dates.
     pub(super) time: i64,
     profiles: Profiles,
@@ -68,13 +69,47 @@ impl Workshop {
         })
     }
 
-    /// Plans one node: opens its image, unless an earlier node did.
-    pub(super) fn prepare(&mut self, name: &str, ui: &Ui) -> Result<Job> {
-        let node = self.inventory.node(name).map_err(|error| {
-            CommandError::usage(error.to_string())
-                .hint(format!("there are: {}", error.known.join(", ")))
-        })?;
-        let image = self.shelf.get(node, ui)?;
+    /// Returns `given`, each name once; of all nodes where none is given.
+    pub(super) fn names(&self, given: &[String]) -> Vec<String> {
+        if given.is_empty() {
+            let nodes = self.inventory.nodes.iter();
+            return nodes.map(|node| node.name.clone()).collect();
+        }
+        let mut seen = BTreeSet::new();
+        given.iter().filter(|name| seen.insert(*name)).cloned().collect()
+    }
+
+    /// Gets the images of nodes, of each node one.
+    pub(super) fn images(
+        &self,
+        names: &[String],
+        ui: &Ui,
+    ) -> Result<Vec<Rc<Image>>> {
+        self.shelf.get(&self.nodes(names)?, ui)
+    }
+
+    /// Gets the images of nodes, and plans the nodes on them.
+    pub(super) fn prepare(
+        &self,
+        names: &[String],
+        ui: &Ui,
+    ) -> Result<Vec<Job>> {
+        let images = self.images(names, ui)?;
+        let jobs = self.nodes(names)?.into_iter().zip(images);
+        jobs.map(|(node, image)| self.plan(node, image)).collect()
+    }
+
+    fn nodes(&self, names: &[String]) -> Result<Vec<&Node>> {
+        let find = |name: &String| {
+            self.inventory.node(name).map_err(|error| {
+                CommandError::usage(error.to_string())
+                    .hint(format!("there are: {}", error.known.join(", ")))
+            })
+        };
+        names.iter().map(find).collect()
+    }
+
+    fn plan(&self, node: &Node, image: Rc<Image>) -> Result<Job> {
         check_login(node, &image)?;
         let files = custom_files(node)?;
         let (profiles, time) = (&self.profiles, self.time);
@@ -82,7 +117,8 @@ impl Workshop {
             .map_err(|e| {
                 CommandError::failed(
                     format!(
-                        "cannot plan {name} on {} ({}, {}, network: {})",
+                        "cannot plan {} on {} ({}, {}, network: {})",
+                        node.name,
                         image.name,
                         image.facts.os.pretty_name,
                         image.facts.architecture,

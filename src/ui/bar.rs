@@ -1,6 +1,6 @@
 use std::{sync::Mutex, time::Duration};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::progress::Progress;
 
@@ -9,18 +9,19 @@ const WITH_TOTAL: &str = "{prefix}: {msg:<10} {wide_bar} {bytes:>11} of \
                           {total_bytes} {binary_bytes_per_sec:>12} {eta:>4}";
 const WITHOUT_TOTAL: &str = "{prefix}: {msg:<10} {spinner} {bytes:>11}";
 
-/// Progress as one line on a terminal, one stage at a time.
+/// Progress as one line on a terminal, below those of other subjects.
 #[derive(Debug)]
-pub struct Bar {
+pub(super) struct Bar {
     subject: String,
-    drawn: bool,
+    all: MultiProgress,
     // `None` between stages.
     current: Mutex<Option<ProgressBar>>,
 }
 
 impl Bar {
-    pub(super) fn new(subject: &str, drawn: bool) -> Self {
-        Self { subject: subject.to_owned(), drawn, current: Mutex::new(None) }
+    pub(super) fn new(subject: &str, all: &MultiProgress) -> Self {
+        let current = Mutex::new(None);
+        Self { subject: subject.to_owned(), all: all.clone(), current }
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Option<ProgressBar>) -> T) -> T {
@@ -29,27 +30,47 @@ impl Bar {
             self.current.lock().unwrap_or_else(|poison| poison.into_inner());
         f(&mut current)
     }
+
+    fn clear(&self) {
+        self.with(|current| {
+            if let Some(bar) = current.take() {
+                bar.finish_and_clear();
+                self.all.remove(&bar);
+            }
+        });
+    }
+}
+
+fn style(total: bool) -> ProgressStyle {
+    let template = if total { WITH_TOTAL } else { WITHOUT_TOTAL };
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 impl Progress for Bar {
     fn start(&self, stage: &'static str, total: Option<u64>) {
+        self.clear();
         let bar = match total {
             Some(total) => ProgressBar::new(total),
             None => ProgressBar::new_spinner(),
         };
-        bar.set_draw_target(if self.drawn {
-            ProgressDrawTarget::stderr_with_hz(15)
-        } else {
-            ProgressDrawTarget::hidden()
-        });
-        let template = if total.is_some() { WITH_TOTAL } else { WITHOUT_TOTAL };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        bar.set_prefix(self.subject.clone());
-        bar.set_message(stage);
+        // Complete before it is first drawn.
+        let bar = bar
+            .with_style(style(total.is_some()))
+            .with_prefix(self.subject.clone())
+            .with_message(stage);
+        let bar = self.all.add(bar);
         bar.enable_steady_tick(Duration::from_millis(100));
         self.with(|current| *current = Some(bar));
+    }
+
+    fn expect(&self, total: u64) {
+        self.with(|current| {
+            if let Some(bar) = current {
+                bar.set_length(total);
+                bar.set_style(style(true));
+            }
+        });
     }
 
     fn advance(&self, bytes: u64) {
@@ -61,16 +82,16 @@ impl Progress for Bar {
     }
 
     fn finish(&self) {
-        self.with(|current| {
-            if let Some(bar) = current.take() {
-                bar.finish_and_clear();
-            }
-        });
+        self.clear();
+    }
+
+    fn fail(&self) {
+        self.clear();
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        self.finish();
+        self.clear();
     }
 }

@@ -4,28 +4,65 @@
 //! everything said on the way goes to standard error.
 
 mod bar;
+mod json;
 mod report;
 mod size;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
 
-pub use bar::Bar;
+use clap::ValueEnum;
+use indicatif::{MultiProgress, ProgressDrawTarget};
+
+use crate::progress::{Progress, Silent};
+use bar::Bar;
+use json::Lines;
+
 pub use report::Report;
 pub use size::bytes;
 pub use table::{Column, table};
 
-/// How much to say, and how.
-#[derive(Clone, Copy, Debug, Default)]
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// Bars on a terminal, else nothing.
+    #[default]
+    Auto,
+    /// Not at all.
+    None,
+    /// Everything on standard error is a line of JSON.
+    Json,
+}
+
+/// How much to say, and how. Threads may share one.
+#[derive(Debug)]
 pub struct Ui {
     quiet: bool,
+    style: Style,
+}
+
+#[derive(Debug)]
+enum Style {
+    /// Text, below it bars where there is a terminal.
+    Text(Option<MultiProgress>),
+    Json(Lines),
 }
 
 impl Ui {
-    /// Creates one; a quiet one says nothing but errors.
+    /// Creates one; a quiet one says nothing but warnings and errors.
     #[must_use]
-    pub fn new(quiet: bool) -> Self {
-        Self { quiet }
+    pub fn new(mode: ProgressMode, quiet: bool) -> Self {
+        let bars = || {
+            let target = ProgressDrawTarget::stderr_with_hz(15);
+            MultiProgress::with_draw_target(target)
+        };
+        let drawn = !quiet && io::stderr().is_terminal();
+        let style = match mode {
+            ProgressMode::Auto => Style::Text(drawn.then(bars)),
+            ProgressMode::None => Style::Text(None),
+            ProgressMode::Json => Style::Json(Lines::default()),
+        };
+        Self { quiet, style }
     }
 
     /// Writes what was asked for to standard output. A reader that went
@@ -38,25 +75,49 @@ impl Ui {
 
     /// Says something on standard error, unless quiet.
     pub fn say(&self, text: &str) {
-        if !self.quiet {
-            // Nobody is left to be told of an error here.
-            let _ = writeln!(io::stderr(), "{text}");
+        match &self.style {
+            _ if self.quiet => {}
+            Style::Text(bars) => write(bars.as_ref(), &format!("{text}\n")),
+            Style::Json(lines) => lines.say("message", text.trim_end()),
         }
     }
 
     /// Warns on standard error.
     pub fn warn(&self, text: &str) {
-        let _ = writeln!(io::stderr(), "warning: {text}");
+        match &self.style {
+            Style::Text(bars) => {
+                write(bars.as_ref(), &format!("warning: {text}\n"));
+            }
+            Style::Json(lines) => lines.say("warning", text),
+        }
     }
 
     /// Reports an error on standard error.
     pub fn report(&self, report: &Report) {
-        let _ = write!(io::stderr(), "{report}");
+        match &self.style {
+            Style::Text(bars) => write(bars.as_ref(), &report.to_string()),
+            Style::Json(lines) => lines.error(report),
+        }
     }
 
-    /// Returns a progress bar, drawn only on a terminal.
+    /// Returns the progress of `subject`, a node or an image. A stage that
+    /// is under way when it is dropped has failed.
     #[must_use]
-    pub fn bar(&self, subject: &str) -> Bar {
-        Bar::new(subject, !self.quiet && io::stderr().is_terminal())
+    pub fn bar(&self, subject: &str) -> Box<dyn Progress> {
+        match &self.style {
+            _ if self.quiet => Box::new(Silent),
+            Style::Text(Some(bars)) => Box::new(Bar::new(subject, bars)),
+            Style::Text(None) => Box::new(Silent),
+            Style::Json(lines) => Box::new(lines.item(subject)),
+        }
+    }
+}
+
+/// Writes above the bars. Nobody is left to be told of an error here.
+fn write(bars: Option<&MultiProgress>, text: &str) {
+    let write = || drop(io::stderr().write_all(text.as_bytes()));
+    match bars {
+        Some(bars) => bars.suspend(write),
+        None => write(),
     }
 }

@@ -3,9 +3,9 @@ use std::{error::Error, fmt};
 /// An error as people read it: what failed, why, and what to do next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    what: String,
-    causes: Vec<String>,
-    hints: Vec<String>,
+    pub(super) what: String,
+    pub(super) causes: Vec<String>,
+    pub(super) hints: Vec<String>,
 }
 
 impl Report {

@@ -1,8 +1,14 @@
 //! `piflash.lock` and `--locked`.
 
-use std::{fs, os::unix::fs::FileExt};
+use std::{
+    fs,
+    os::unix::fs::FileExt,
+    path::Path,
+    thread::sleep,
+    time::{Duration, SystemTime},
+};
 
-use crate::support::{env::Env, image::Case, repository, sha256};
+use crate::support::{env::Env, events, image::Case, repository, sha256};
 
 #[test]
 fn a_locked_build_uses_the_recorded_image_or_none() {
@@ -56,4 +62,112 @@ fn a_locked_build_uses_the_recorded_image_or_none() {
     assert_eq!(damaged.code, Some(1), "{damaged}");
     assert!(damaged.stderr.contains("restore it"), "{damaged}");
     assert_eq!(env.read("rack/piflash.lock"), b"not a lock");
+}
+
+/// Changes one byte in a place that nothing reads.
+fn change(path: &Path, byte: u8) {
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&[byte], 1 << 20).unwrap();
+}
+
+/// A machine with an image of its own.
+fn with_base() -> Env {
+    let env = Env::new();
+    env.write(
+        "inventory.yml",
+        "all:\n  hosts:\n    node1: {ansible_host: 10.0.0.1}\n\
+         \x20 vars: {ssh_authorized_keys: [], image: base.img}\n",
+    );
+    let packed = fs::read(repository().join("images/demo/demo.img.zst"));
+    let image = zstd::decode_all(&packed.unwrap()[..]).unwrap();
+    env.write("base.img", image);
+    env
+}
+
+/// Builds; returns whether the base was read for its digest.
+fn hashes(env: &Env, more: &[&str], code: i32) -> bool {
+    let args = ["--progress", "json", "build", "node1"];
+    let outcome = env.run(&[&args[..], more].concat());
+    assert_eq!(outcome.code, Some(code), "{outcome}");
+    let events = outcome.events();
+    events::of(&events, "finish").iter().any(|e| e["stage"] == "hash-base")
+}
+
+#[test]
+fn a_base_is_hashed_again_only_when_it_changed() {
+    let env = with_base();
+    let base = env.work().join("base.img");
+    let digest = || {
+        let lock = env.read("piflash.lock");
+        let lock: serde_json::Value = serde_json::from_slice(&lock).unwrap();
+        let digest = lock["nodes"]["node1"]["image"]["sha256"].clone();
+        assert_eq!(digest, sha256(&fs::read(&base).unwrap()));
+        digest
+    };
+    let digests = env.home().join(".cache/piflash/digests");
+    // So new that the next change might have the same time.
+    assert!(hashes(&env, &[], 0));
+    assert!(!digests.exists());
+    let settle = || sleep(Duration::from_millis(3100));
+    settle();
+    assert!(hashes(&env, &[], 0));
+    assert!(!hashes(&env, &[], 0));
+    assert!(!hashes(&env, &["--locked"], 0));
+    let first = digest();
+
+    // The same size and, by touch(1) or rsync(1), the same time.
+    let modified = fs::metadata(&base).unwrap().modified().unwrap();
+    let restore = |time: SystemTime| {
+        let file = fs::OpenOptions::new().write(true).open(&base).unwrap();
+        file.set_modified(time).unwrap();
+    };
+    change(&base, 1);
+    restore(modified);
+    assert_eq!(fs::metadata(&base).unwrap().modified().unwrap(), modified);
+    assert!(hashes(&env, &["--locked"], 2));
+    settle();
+    assert!(hashes(&env, &[], 0));
+    assert!(!hashes(&env, &["--locked"], 0));
+    assert_ne!(digest(), first);
+
+    // Another file in its place.
+    let other = env.work().join("other.img");
+    fs::copy(&base, &other).unwrap();
+    change(&other, 2);
+    fs::rename(&other, &base).unwrap();
+    restore(modified);
+    assert!(hashes(&env, &["--locked"], 2));
+
+    // What is of no use any more, prune removes.
+    let prune = env.run(&["images", "prune"]);
+    assert!(prune.stderr.contains("1 other files"), "{prune}");
+    assert_eq!(fs::read_dir(&digests).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_known_of_a_base_may_be_damaged_or_have_no_place() {
+    let env = with_base();
+    sleep(Duration::from_millis(3100));
+    assert!(hashes(&env, &[], 0));
+    assert!(!hashes(&env, &[], 0));
+    // Kept where it is useful, removed where it is not.
+    let prune = env.run(&["images", "prune"]);
+    assert!(prune.stderr.contains("0 other files"), "{prune}");
+    let digests = env.home().join(".cache/piflash/digests");
+    let record = fs::read_dir(digests).unwrap().next().unwrap().unwrap().path();
+    let good = fs::read_to_string(&record).unwrap();
+    for bad in ["", "{", &good.replace("base.img", "else.img")] {
+        fs::write(&record, bad).unwrap();
+        assert!(hashes(&env, &["--locked"], 0), "{bad}");
+        assert!(!hashes(&env, &["--locked"], 0), "{bad}");
+    }
+
+    let homeless = || {
+        let mut command = env.command();
+        command.env_remove("HOME").args(["build", "node1", "--locked"]);
+        command.output().unwrap()
+    };
+    assert!(homeless().status.success());
+    change(&env.work().join("base.img"), 1);
+    assert_eq!(homeless().status.code(), Some(2));
 }

@@ -6,4 +6,5 @@ mod downloaded;
 mod interrupted;
 mod locked;
 mod refused;
+mod several;
 mod signed;

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod env;
+pub mod events;
 pub mod ext4;
 pub mod ext4_judges;
 pub mod ext4_view;
@@ -14,6 +15,7 @@ pub mod memory;
 pub mod oracle;
 pub mod server;
 pub mod tree;
+pub mod vendor;
 
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};

@@ -73,6 +73,8 @@ struct State {
     resources: BTreeMap<String, Resource>,
     requests: Vec<Request>,
     last_id: u64,
+    active: usize,
+    most: usize,
 }
 
 /// Serves on 127.0.0.1 until dropped.
@@ -135,6 +137,11 @@ impl Server {
         });
     }
 
+    /// The most requests that were answered at the same time.
+    pub fn most_at_once(&self) -> usize {
+        self.state.lock().unwrap().most
+    }
+
     /// Takes the requests that have come so far.
     pub fn requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.state.lock().unwrap().requests)
@@ -176,6 +183,8 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
             (resource.clone(), step)
         });
         state.last_id += 1;
+        state.active += 1;
+        state.most = state.most.max(state.active);
         let id = state.last_id;
         let (target, headers) = (target.clone(), headers.clone());
         state.requests.push(Request { target, headers, sent: 0, id });
@@ -191,7 +200,17 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
             request.sent += n;
         }
     };
-    answer(stream, &resource, step, &headers, &count)
+    let active = Active(state);
+    answer(stream, &resource, step, &headers, &count, active)
+}
+
+/// A request that is being answered, until dropped.
+struct Active<'a>(&'a Mutex<State>);
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().active -= 1;
+    }
 }
 
 fn answer(
@@ -200,6 +219,7 @@ fn answer(
     step: Step,
     headers: &BTreeMap<String, String>,
     count: &dyn Fn(usize),
+    active: Active<'_>,
 ) -> std::io::Result<()> {
     let size = resource.body.len();
     let same = |validator: &String| {
@@ -266,11 +286,18 @@ fn answer(
     }
     head.push_str("\r\n");
     stream.write_all(head.as_bytes())?;
-    for piece in body[..body.len().min(cut)].chunks(64 << 10) {
+    let mut pieces = body[..body.len().min(cut)].chunks(64 << 10).peekable();
+    let mut active = Some(active);
+    while let Some(piece) = pieces.next() {
         thread::sleep(resource.pause);
+        // Before the client can know, and ask for something else.
+        if pieces.peek().is_none() {
+            active = None;
+        }
         stream.write_all(piece)?;
         count(piece.len());
     }
+    drop(active);
     stream.flush()?;
     // Else what was not read of the request would reset the connection, and
     // the client might lose what was sent.

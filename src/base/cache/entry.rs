@@ -1,8 +1,10 @@
-use crate::base::{digest::Sha256, signature::Verification, unpack::Format};
+use crate::base::{
+    digest::Sha256, signature::Verification, unpack::Format, whole,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -70,14 +72,9 @@ impl Entry {
 
     /// Writes the record, whole or not at all.
     pub(super) fn write(&self, dir: &Path) -> io::Result<()> {
-        let mut file =
-            tempfile::Builder::new().prefix(".record-").tempfile_in(dir)?;
-        serde_json::to_writer_pretty(&mut file, self)?;
-        file.write_all(b"\n")?;
-        file.as_file().sync_all()?;
-        file.persist(record_path(dir, self.image_sha256))
-            .map_err(|error| error.error)?;
-        File::open(dir)?.sync_all()
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        whole::write(&record_path(dir, self.image_sha256), &text)
     }
 }
 

@@ -73,7 +73,10 @@ pub(super) fn fill(
             .map_err(file)?;
         progress.start("download", wanted.download_size.or(part.total()));
         let passed = pass(&client, wanted, &mut part, &image, progress);
-        progress.finish();
+        match &passed {
+            Ok(Some(_)) => progress.finish(),
+            _ => progress.fail(),
+        }
         let proven = passed.and_then(|passed| {
             let Some(passed) = passed else { return Ok(None) };
             compare(wanted, &passed)?;

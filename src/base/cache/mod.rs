@@ -6,12 +6,14 @@
 //! partial/KEY.part     a download under way, with a record beside it
 //! partial/KEY.img      what is unpacked of it so far
 //! locks/KEY.lock       held by the run that downloads
+//! digests/KEY.json     the digest of an image of the user's own
 //! ```
 //!
 //! Nothing is below `images/` before all that is known of it agreed. An entry
 //! counts as intact while its file has the size and the time of change that
 //! were written down; else it is read, and replaced where it is damaged.
 
+mod digests;
 mod entry;
 mod error;
 mod fill;
@@ -318,10 +320,11 @@ impl Cache {
         let digest = Sha256::of_reader(&file, |read| {
             progress.advance(u64::try_from(read).unwrap_or(u64::MAX));
         });
-        progress.finish();
         if digest? != entry.image_sha256 {
+            progress.fail();
             return Ok(false);
         }
+        progress.finish();
         if entry.state(&path) == State::Suspect {
             entry.take_times(&file)?;
             entry.write(&self.images())?;

@@ -1,4 +1,4 @@
-use super::{Cache, Entry, entry, lock::Lock};
+use super::{Cache, Entry, digests, entry, lock::Lock};
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -21,7 +21,8 @@ pub struct Prune {
 pub struct Pruned {
     /// Images.
     pub entries: Vec<Entry>,
-    /// Parts of downloads, images without a record.
+    /// Parts of downloads, images without a record, digests of files that
+    /// have changed.
     pub leftovers: usize,
     /// Bytes that the files took on the disk.
     pub freed: u64,
@@ -68,6 +69,11 @@ impl Cache {
             let Some(key) = key else { continue };
             let Some(_lock) = Lock::try_take(&self.dir, key)? else { continue };
             drop_file(&path, what, pruned)?;
+        }
+        for path in files(&self.digests())? {
+            if digests::is_stale(&path) {
+                drop_file(&path, what, pruned)?;
+            }
         }
         for path in files(&self.images())? {
             let known_image = entry::digest_of(&path, "img")

@@ -153,6 +153,9 @@ fn attempt(
             check_size(request, total)?;
             // Where an answer has no length, a broken one looks complete.
             part.begin(version, total.or(request.size))?;
+            if let Some(total) = part.total() {
+                progress.expect(total);
+            }
         }
         StatusCode::PARTIAL_CONTENT => {
             if !continues(response.headers(), request, part)? {

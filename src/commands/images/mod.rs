@@ -1,9 +1,12 @@
 //! `piflash images`: the catalogue and the cache.
 
+mod fetch;
 mod list;
 mod prune;
 mod update;
 mod verify;
+
+use std::path::Path;
 
 use clap::{Args, Subcommand};
 
@@ -31,15 +34,21 @@ pub(super) struct ImagesArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Fetch(fetch::FetchArgs),
     Update(update::UpdateArgs),
     Verify(verify::VerifyArgs),
     Prune(prune::PruneArgs),
 }
 
 /// Lists the images, or does what the subcommand says.
-pub(super) fn images(args: &ImagesArgs, ui: &Ui) -> Result<()> {
+pub(super) fn images(
+    inventory: &Path,
+    args: &ImagesArgs,
+    ui: &Ui,
+) -> Result<()> {
     match &args.command {
         None => list::list(args, ui),
+        Some(Command::Fetch(args)) => fetch::fetch(inventory, args, ui),
         Some(Command::Update(args)) => update::update(args, ui),
         Some(Command::Verify(args)) => verify::verify(args, ui),
         Some(Command::Prune(args)) => prune::prune(args, ui),

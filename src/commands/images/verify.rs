@@ -20,7 +20,7 @@ pub(super) fn verify(args: &VerifyArgs, ui: &Ui) -> Result<()> {
     let cache = args.cache.cache()?;
     let failed = |e| CommandError::failed("cannot verify the cache", &e);
     let count = cache.list().map_err(failed)?.len();
-    let damaged = cache.verify(&ui.bar("cache")).map_err(failed)?;
+    let damaged = cache.verify(&*ui.bar("cache")).map_err(failed)?;
     if damaged.is_empty() {
         ui.say(&format!("{count} images in the cache, all as they were"));
         return Ok(());
