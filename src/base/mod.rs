@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod date;
 pub mod demo;
 pub mod digest;
+mod elf;
 pub mod facts;
 pub mod fetch;
 pub mod image;

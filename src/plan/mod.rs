@@ -9,7 +9,9 @@ mod hosts;
 mod show;
 mod table;
 
-pub use crate::profile::{Access, Action, Edit, Part};
+pub use crate::profile::{
+    Access, Action, Content, Edit, FileContent, Part,
+};
 use crate::{
     base::facts::Facts,
     inventory::Node,

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::{Expectations, Expected};
-use crate::fs::{FileKind, FsError, Reader};
+use super::{Expectations, Expected, content::Comparison};
+use crate::fs::{FileKind, FsError, FsErrorKind, Reader};
 use crate::plan::{Access, Part};
 
 /// A path that does not read back as it was written.
@@ -75,14 +75,12 @@ fn difference(
     }
     Ok(match expected {
         Expected::File { content, .. } => {
-            let found = fs.read(path)?;
-            (found != *content).then(|| {
-                format!(
-                    "its content differs ({} bytes written, {} read)",
-                    content.len(),
-                    found.len()
-                )
-            })
+            let mut comparison = Comparison::with(content);
+            fs.read_pieces(path, &mut |piece| {
+                let compared = comparison.next(piece);
+                compared.map_err(|error| FsErrorKind::Io(error).at(path))
+            })?;
+            comparison.difference()
         }
         Expected::Symlink { target } => {
             let found = fs.read_link(path)?;
