@@ -3,7 +3,7 @@
 use super::facts::Architecture;
 
 /// Bytes of a file that [`machine`] needs.
-pub(super) const HEAD: usize = 20;
+pub(super) const HEAD: u64 = 20;
 
 /// `e_machine`.
 const EM_ARM: u16 = 40;
@@ -12,7 +12,7 @@ const EM_AARCH64: u16 = 183;
 
 /// Returns what an ELF file is compiled for, or what it is instead.
 pub(super) fn machine(content: &[u8]) -> Result<Architecture, String> {
-    let header = content.get(..HEAD).filter(|h| h.starts_with(b"\x7fELF"));
+    let header = content.get(..20).filter(|h| h.starts_with(b"\x7fELF"));
     let Some(header) = header else {
         return Err("not an ELF program".into());
     };

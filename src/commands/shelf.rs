@@ -39,7 +39,7 @@ pub(super) struct ImageArgs {
     #[arg(long, value_name = "HEX", requires = "image")]
     image_sha256: Option<Sha256>,
 
-    /// Use no network: only images that are in the cache
+    /// Use no network: only images and artefacts that are in the cache
     #[arg(long)]
     offline: bool,
 
@@ -49,6 +49,30 @@ pub(super) struct ImageArgs {
 
     #[command(flatten)]
     cache: CacheArgs,
+}
+
+impl ImageArgs {
+    /// Returns how to download for a node.
+    pub(super) fn options(&self, node: &Node) -> FetchOptions {
+        let text = |variable: &str| {
+            let value = node.rendered(variable, &Value::UNDEFINED).ok()??;
+            value.as_str().map(str::to_owned)
+        };
+        FetchOptions {
+            offline: self.offline,
+            insecure: self.insecure,
+            proxies: Proxies::from_environment().overridden(
+                text("proxy_url").as_deref(),
+                text("no_proxy").as_deref(),
+            ),
+            ..FetchOptions::default()
+        }
+    }
+
+    /// Returns the cache.
+    pub(super) fn cache(&self) -> Result<Cache> {
+        self.cache.cache()
+    }
 }
 
 /// Where downloaded images are kept.
@@ -208,20 +232,8 @@ impl Shelf {
         wanted: &Wanted,
         ui: &Ui,
     ) -> Result<Image> {
-        let text = |variable: &str| {
-            let value = node.rendered(variable, &Value::UNDEFINED).ok()??;
-            value.as_str().map(str::to_owned)
-        };
-        let options = FetchOptions {
-            offline: self.args.offline,
-            insecure: self.args.insecure,
-            proxies: Proxies::from_environment().overridden(
-                text("proxy_url").as_deref(),
-                text("no_proxy").as_deref(),
-            ),
-            ..FetchOptions::default()
-        };
-        let cache = self.args.cache.cache()?;
+        let options = self.args.options(node);
+        let cache = self.args.cache()?;
         let bar = ui.bar(name);
         let cached = cache
             .get(wanted, &options, &bar)

@@ -8,11 +8,15 @@ use std::{
 };
 
 use super::{
+    artefacts::Artefacts,
     error::{CommandError, Kind, Result},
     shelf::{ImageArgs, Shelf},
 };
 use crate::{
-    base::image::{Image, Origin},
+    base::{
+        artefact::Gathered,
+        image::{Image, Origin},
+    },
     inventory::{
         self, FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey,
     },
@@ -28,6 +32,7 @@ pub(super) struct Workshop {
     pub(super) time: i64,
     profiles: Profiles,
     shelf: Shelf,
+    artefacts: Artefacts,
 }
 
 /// A node, planned on its image.
@@ -35,6 +40,7 @@ pub(super) struct Job {
     pub(super) plan: Plan,
     pub(super) image: Rc<Image>,
     pub(super) keys: Vec<String>,
+    pub(super) artefacts: Gathered,
 }
 
 impl Workshop {
@@ -65,6 +71,7 @@ impl Workshop {
             time: build_time()?,
             profiles,
             shelf: Shelf::new(args, folder),
+            artefacts: Artefacts::open(path, args)?,
         })
     }
 
@@ -76,6 +83,7 @@ impl Workshop {
         })?;
         let image = self.shelf.get(node, ui)?;
         check_login(node, &image)?;
+        let artefacts = self.artefacts.gather(node, &image, ui)?;
         let files = custom_files(node)?;
         let (profiles, time) = (&self.profiles, self.time);
         let plan = Plan::new(node, &image.facts, profiles, &files, time)
@@ -92,7 +100,7 @@ impl Workshop {
                 )
             })?;
         let keys = node.ssh_authorized_keys.keys.iter().map(key).collect();
-        Ok(Job { plan, image, keys })
+        Ok(Job { plan, image, keys, artefacts })
     }
 }
 

@@ -20,7 +20,9 @@ mod prune;
 
 pub use entry::{Entry, Verified};
 pub use error::{CacheError, CacheErrorKind};
+pub(super) use lock::Lock;
 pub use prune::{Prune, Pruned};
+pub(super) use prune::{age, files, is_old, remove, size_on_disk};
 
 use super::{
     digest::Sha256,
@@ -28,7 +30,6 @@ use super::{
 };
 use crate::progress::Progress;
 use entry::State;
-use lock::Lock;
 use std::{
     fs::File,
     io,

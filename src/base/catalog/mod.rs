@@ -19,7 +19,7 @@ pub use imager::{IMAGER_LIST, ImagerList, ListError};
 pub use merge::{Added, MergeError};
 pub use state::Cached;
 pub use store::StoreError;
-pub use sums::{SumsError, parse_sha256sums};
+pub use sums::{SumsError, listed_digest, parse_sha256sums};
 
 use release::Version;
 

@@ -68,6 +68,15 @@ pub fn parse_sha256sums(
     Ok(entries)
 }
 
+/// Finds the digest of `file` in a `SHA256SUMS`; what is no row is passed
+/// over.
+#[must_use]
+pub fn listed_digest(sums: &[u8], file: &str) -> Option<Sha256> {
+    let text = str::from_utf8(sums).ok()?;
+    let mut rows = text.lines().filter_map(digest_and_file);
+    rows.find_map(|(digest, name)| (name == file).then_some(digest))
+}
+
 /// `<64 hex digits> *<file>`: the star says that it was read as binary.
 fn digest_and_file(line: &str) -> Option<(Sha256, &str)> {
     let (digest, file) = line.split_once(' ')?;
