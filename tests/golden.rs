@@ -55,13 +55,13 @@ fn snapshots(name: &str) -> insta::Settings {
     settings
 }
 
-/// The case's inventory; what its role needs comes from `releases`.
+/// The case's inventory; what a kubeadm master needs comes from `releases`.
 fn inventory(name: &str, releases: &Releases) -> String {
     let path =
         repository().join("tests/cases").join(name).join("inventory.yml");
     let text = fs::read_to_string(&path)
         .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let vars = format!("  vars:\n{}", releases.variables());
+    let vars = format!("  vars:\n{}", releases.k8s_variables());
     text.replace("  vars:\n", &vars)
 }
 

@@ -81,7 +81,7 @@ impl Reader for Ext4View {
     fn read_pieces(
         &self,
         path: &str,
-        receive: &mut dyn FnMut(&[u8]) -> Result<(), FsError>,
+        receive: &mut dyn FnMut(&[u8]),
     ) -> Result<(), FsError> {
         self.expect(path, FileKind::File, "not a regular file")?;
         let error = |error| kind(error).at(path);
@@ -94,7 +94,7 @@ impl Reader for Ext4View {
             let read = file.read_bytes(room).map_err(error)?;
             used = used.saturating_add(read).min(PIECE);
             if read == 0 || used == PIECE {
-                receive(buffer.get(..used).unwrap_or_default())?;
+                receive(buffer.get(..used).unwrap_or_default());
                 used = 0;
             }
             if read == 0 {

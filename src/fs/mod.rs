@@ -75,15 +75,16 @@ pub trait Reader {
     fn read(&self, path: &str) -> Result<Vec<u8>, FsError>;
 
     /// Gives the content of the regular file at `path` to `receive`, in
-    /// pieces one after another; an error of `receive` ends it.
+    /// pieces one after another.
     ///
     /// All in one piece, where a reader does not know better.
     fn read_pieces(
         &self,
         path: &str,
-        receive: &mut dyn FnMut(&[u8]) -> Result<(), FsError>,
+        receive: &mut dyn FnMut(&[u8]),
     ) -> Result<(), FsError> {
-        receive(&self.read(path)?)
+        receive(&self.read(path)?);
+        Ok(())
     }
 
     /// Returns the entries of the directory at `path`, without `.` and `..`.

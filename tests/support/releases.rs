@@ -94,9 +94,16 @@ impl Releases {
     /// Variables of an inventory that lead here, four spaces in.
     pub fn variables(&self) -> String {
         format!(
-            "    k3s_download_url: {}\n    k8s_download_url: {}\n\
-             \x20   flannel_download_url: {}\n",
+            "    k3s_download_url: {}\n{}",
             self.k3s_url(),
+            self.k8s_variables()
+        )
+    }
+
+    /// Those for kubeadm.
+    pub fn k8s_variables(&self) -> String {
+        format!(
+            "    k8s_download_url: {}\n    flannel_download_url: {}\n",
             self.k8s_url(),
             self.flannel_url()
         )

@@ -1,6 +1,6 @@
 //! One download: checksum, file, digest, form, name.
 
-use std::{fs::File, io, path::Path};
+use std::{fs::File, path::Path};
 
 use super::{
     Artefact, ArtefactErrorKind as Kind, ArtefactFile, Store,
@@ -126,7 +126,9 @@ fn pass(
     let read = |error| Kind::File(FileError::new("read", path, error));
     let mut hasher = Hasher::default();
     let file = part.reader().map_err(read)?;
-    hash_start(&file, &mut hasher, progress).map_err(read)?;
+    // What an earlier run left.
+    let seen = |read| progress.advance(u64::try_from(read).unwrap_or(0));
+    hasher.read(FromStart::of(&file), seen).map_err(read)?;
     let limit = artefact.form.limit();
     let mut len = part.len();
     let pinned = expected.is_some();
@@ -150,25 +152,6 @@ fn pass(
     }
     artefact.form.check(&file).map_err(read)?.map_err(Kind::Form)?;
     Ok(Some((found, file)))
-}
-
-/// Takes in what an earlier run left.
-fn hash_start(
-    file: &File,
-    hasher: &mut Hasher,
-    progress: &dyn Progress,
-) -> io::Result<()> {
-    use std::io::Read;
-    let mut buffer = vec![0; 256 << 10];
-    let mut file = FromStart::of(file);
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(());
-        }
-        hasher.update(buffer.get(..read).unwrap_or_default());
-        progress.advance(u64::try_from(read).unwrap_or(u64::MAX));
-    }
 }
 
 /// Gives the file its name.

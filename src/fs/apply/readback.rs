@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::{Expectations, Expected, content::Comparison};
-use crate::fs::{FileKind, FsError, FsErrorKind, Reader};
+use crate::fs::{FileKind, FsError, Reader};
 use crate::plan::{Access, Part};
 
 /// A path that does not read back as it was written.
@@ -76,10 +76,7 @@ fn difference(
     Ok(match expected {
         Expected::File { content, .. } => {
             let mut comparison = Comparison::with(content);
-            fs.read_pieces(path, &mut |piece| {
-                let compared = comparison.next(piece);
-                compared.map_err(|error| FsErrorKind::Io(error).at(path))
-            })?;
+            fs.read_pieces(path, &mut |piece| comparison.next(piece))?;
             comparison.difference()
         }
         Expected::Symlink { target } => {
