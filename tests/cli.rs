@@ -8,7 +8,7 @@ fn init_writes_an_inventory_that_plans() {
     let outcome = env.run(&["init"]);
     assert_eq!(outcome.code, Some(0), "{outcome}");
     let written = env.read("inventory.yml");
-    let outcome = env.run(&["plan", "node1", "--image", "demo"]);
+    let outcome = env.run(&["plan", "node1", "--image", "demo", "--offline"]);
     assert_eq!(outcome.code, Some(0), "{outcome}");
 
     let again = env.run(&["init"]);
@@ -28,7 +28,7 @@ fn plan_is_json_for_programs_and_shows_no_secret() {
         "inventory.yml",
         format!("{}\n    password_hash: '{hash}'\n", example.trim_end()),
     );
-    let args = ["plan", "node3", "--image", "demo"];
+    let args = ["plan", "node3", "--image", "demo", "--offline"];
     let text = env.run(&args);
     assert_eq!(text.code, Some(0), "{text}");
     let json = env.run(&[&args[..], &["--json"]].concat());
@@ -45,7 +45,7 @@ fn plan_is_json_for_programs_and_shows_no_secret() {
         assert!(!outcome.stdout.contains("saltsalt"), "{outcome}");
     }
     // The image does hold it.
-    let outcome = env.run(&["build", "node3", "--image", "demo"]);
+    let outcome = env.run(&["build", "node3", "--image", "demo", "--offline"]);
     assert_eq!(outcome.code, Some(0), "{outcome}");
     assert!(!outcome.stderr.contains("saltsalt"), "{outcome}");
 }
@@ -73,7 +73,7 @@ fn a_reader_that_goes_away_is_no_error() {
     let example = repository().join("examples/homelab.yml");
     let mut child = Command::new(env!("CARGO_BIN_EXE_piflash"))
         .args(["-i", example.to_str().unwrap()])
-        .args(["plan", "node3", "--image", "demo", "--json"])
+        .args(["plan", "node3", "--image", "demo", "--json", "--offline"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

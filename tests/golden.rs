@@ -7,7 +7,9 @@
 
 use std::{fs, path::Path};
 
-use crate::support::{env::Env, image::Case, oracle, repository, tree};
+use crate::support::{
+    env::Env, image::Case, oracle, releases::Releases, repository, tree,
+};
 
 /// One test a case, so that they run side by side.
 macro_rules! cases {
@@ -53,10 +55,14 @@ fn snapshots(name: &str) -> insta::Settings {
     settings
 }
 
-fn inventory(name: &str) -> Vec<u8> {
+/// The case's inventory; what a kubeadm master needs comes from `releases`.
+fn inventory(name: &str, releases: &Releases) -> String {
     let path =
         repository().join("tests/cases").join(name).join("inventory.yml");
-    fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    let text = fs::read_to_string(&path)
+        .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let vars = format!("  vars:\n{}", releases.k8s_variables());
+    text.replace("  vars:\n", &vars)
 }
 
 /// Each partition is sound to its own checker.
@@ -88,7 +94,8 @@ fn becomes_a_node(name: &str) {
     let env = Env::new();
     let base = env.work().join("base.img");
     case.write(&base).unwrap();
-    env.write("inventory.yml", inventory(name));
+    let releases = Releases::start();
+    env.write("inventory.yml", inventory(name, &releases));
 
     let plan = env.run(&["plan", "node3", "--image", "base.img"]);
     assert_eq!(plan.code, Some(0), "{name}: {plan}");

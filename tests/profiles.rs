@@ -9,7 +9,7 @@ fn env() -> Env {
     env
 }
 
-const PLAN: &[&str] = &["plan", "node3", "--image", "demo"];
+const PLAN: &[&str] = &["plan", "node3", "--image", "demo", "--offline"];
 
 #[test]
 fn a_new_system_is_a_new_file() {

@@ -39,21 +39,12 @@ impl Sha256 {
     ///
     /// Those of the reader.
     pub fn of_reader(
-        mut reader: impl Read,
-        mut seen: impl FnMut(usize),
+        reader: impl Read,
+        seen: impl FnMut(usize),
     ) -> io::Result<Self> {
         let mut hasher = Hasher::default();
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            let read = match reader.read(&mut buffer) {
-                Ok(0) => return Ok(hasher.finish()),
-                Ok(read) => read,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            hasher.update(buffer.get(..read).unwrap_or_default());
-            seen(read);
-        }
+        hasher.read(reader, seen)?;
+        Ok(hasher.finish())
     }
 }
 
@@ -64,6 +55,25 @@ pub(super) struct Hasher(sha2::Sha256);
 impl Hasher {
     pub(super) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
+    }
+
+    /// Reads to the end and calls `seen` with the size of each piece.
+    pub(super) fn read(
+        &mut self,
+        mut reader: impl Read,
+        mut seen: impl FnMut(usize),
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let read = match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(read) => read,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.update(buffer.get(..read).unwrap_or_default());
+            seen(read);
+        }
     }
 
     pub(super) fn finish(self) -> Sha256 {

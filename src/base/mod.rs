@@ -1,11 +1,13 @@
 //! Base images: the one that is embedded, which others there are, how they
 //! get here, and what any image is.
 
+pub mod artefact;
 pub mod cache;
 pub mod catalog;
 pub mod date;
 pub mod demo;
 pub mod digest;
+mod elf;
 pub mod facts;
 pub mod fetch;
 mod file_error;

@@ -40,7 +40,8 @@ pub(super) struct BuildArgs {
     #[command(flatten)]
     image: ImageArgs,
 
-    /// Refuse base images other than those that piflash.lock records
+    /// Refuse base images and artefacts other than those that piflash.lock
+    /// records
     #[arg(long)]
     locked: bool,
 
@@ -56,7 +57,8 @@ pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
     let names = workshop.names(given);
     // What is wrong with any of them is said before the first is written.
     let jobs = workshop.prepare(&names, ui)?;
-    let mut record = Record::open(inventory, args.locked, args.image.cache())?;
+    let mut record =
+        Record::open(inventory, args.locked, args.image.cache().ok())?;
     for job in &jobs {
         record.check(job, ui)?;
     }
@@ -160,7 +162,7 @@ fn check(
 }
 
 fn summary(job: &Job, dest: &Path, built: &Built) -> String {
-    let Job { plan, image, keys } = job;
+    let Job { plan, image, keys, artefacts } = job;
     let mut text = format!("{}\n", dest.display());
     let mut line = |name: &str, value: String| {
         // Writing to a String cannot fail.
@@ -210,6 +212,14 @@ fn summary(job: &Job, dest: &Path, built: &Built) -> String {
             plan.parts.join(", ")
         ),
     );
+    for file in &artefacts.files {
+        let name = release(&file.name, file.version.as_deref());
+        line("artefact", format!("{name}, {}", ui::bytes(file.size)));
+    }
+    for missing in &artefacts.left_out {
+        let name = release(&missing.name, missing.version.as_deref());
+        line("left out", format!("{name}: not in the cache (--offline)"));
+    }
     for key in keys {
         line("SSH key", key.clone());
     }
@@ -242,9 +252,17 @@ fn summary(job: &Job, dest: &Path, built: &Built) -> String {
     text
 }
 
+/// `k3s-arm64 v1.36.4+k3s1`
+fn release(name: &str, version: Option<&str>) -> String {
+    match version {
+        Some(version) => format!("{name} {version}"),
+        None => name.to_owned(),
+    }
+}
+
 /// What the node does when it is powered up: only what this image does.
 fn power_up(job: &Job) -> Vec<&'static str> {
-    let Job { plan, image, keys } = job;
+    let Job { plan, image, keys, .. } = job;
     let has = |name: &str| plan.parts.iter().any(|part| part == name);
     let facts = &image.facts;
     let grows = facts.root_is_last && facts.first_boot != FirstBoot::None;

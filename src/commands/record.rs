@@ -10,7 +10,7 @@ use crate::{
     base::{
         cache::Cache,
         image::Origin,
-        lock::{Lock, LockError, LockedImage},
+        lock::{Lock, LockError, LockedArtefact, LockedArtefacts, LockedNode},
     },
     ui::{Report, Ui},
 };
@@ -31,18 +31,26 @@ impl Record {
         cache: Option<Cache>,
     ) -> Result<Self> {
         let path = Lock::path_for(inventory);
-        let lock = Lock::load(&path).map_err(|error| lock_error(&error))?;
+        let lock = load(&path)?;
         Ok(Self { path, lock, locked, cache })
     }
 
-    /// With `--locked`, refuses a job on another image than is recorded.
+    /// With `--locked`, refuses a job on another image, or with other
+    /// artefacts, than is recorded. Without it, warns of releases that were
+    /// replaced.
     pub(super) fn check(&self, job: &Job, ui: &Ui) -> Result<()> {
+        let node = &job.plan.node;
         if !self.locked {
+            for drift in self.lock.replaced(node, &artefacts(job)) {
+                ui.warn(&format!(
+                    "{drift}. Releases do not change: find out which of the \
+                     two is right before the card is used"
+                ));
+            }
             return Ok(());
         }
-        let node = &job.plan.node;
-        let Some(image) = self.identify(job, ui)? else { return Ok(()) };
-        self.lock.check(node, &image).map_err(|drift| {
+        let Some(now) = self.identify(job, ui)? else { return Ok(()) };
+        self.lock.check(node, &now).map_err(|drift| {
             let what =
                 format!("{node} would drift from {}", self.path.display());
             let report = Report::new(what).because(&drift).hint(
@@ -54,15 +62,15 @@ impl Record {
 
     /// Records what a job was built from.
     pub(super) fn built(&mut self, job: &Job, ui: &Ui) -> Result<()> {
-        if let Some(image) = self.identify(job, ui)? {
-            self.lock.record(&job.plan.node, image);
+        if let Some(now) = self.identify(job, ui)? {
+            self.lock.record(&job.plan.node, now);
             self.lock.save(&self.path).map_err(|error| lock_error(&error))?;
         }
         Ok(())
     }
 
     /// The demo image is part of the program: nothing to be recorded.
-    fn identify(&self, job: &Job, ui: &Ui) -> Result<Option<LockedImage>> {
+    fn identify(&self, job: &Job, ui: &Ui) -> Result<Option<LockedNode>> {
         if job.image.origin == Origin::Demo {
             return Ok(None);
         }
@@ -72,8 +80,18 @@ impl Record {
                 let what = format!("cannot read the base of {}", job.plan.node);
                 CommandError::failed(what, &error)
             })?;
-        Ok(Some(image))
+        Ok(Some(LockedNode { image, artefacts: artefacts(job) }))
     }
+}
+
+fn artefacts(job: &Job) -> LockedArtefacts {
+    let files = job.artefacts.files.iter();
+    files.map(|file| (file.name.clone(), LockedArtefact::from(file))).collect()
+}
+
+/// Reads a lock.
+pub(super) fn load(path: &Path) -> Result<Lock> {
+    Lock::load(path).map_err(|error| lock_error(&error))
 }
 
 fn lock_error(error: &LockError) -> CommandError {

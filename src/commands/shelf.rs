@@ -43,7 +43,7 @@ pub(super) struct ImageArgs {
     #[arg(long, value_name = "HEX", requires = "image")]
     image_sha256: Option<Sha256>,
 
-    /// Use no network: only images that are in the cache
+    /// Use no network: only images and artefacts that are in the cache
     #[arg(long)]
     offline: bool,
 
@@ -59,9 +59,26 @@ pub(super) struct ImageArgs {
 }
 
 impl ImageArgs {
-    /// Returns the cache, where there is a place for one.
-    pub(super) fn cache(&self) -> Option<Cache> {
-        self.cache.cache().ok()
+    /// Returns how to download for a node.
+    pub(super) fn options(&self, node: &Node) -> FetchOptions {
+        let text = |variable: &str| {
+            let value = node.rendered(variable, &Value::UNDEFINED).ok()??;
+            value.as_str().map(str::to_owned)
+        };
+        FetchOptions {
+            offline: self.offline,
+            insecure: self.insecure,
+            proxies: Proxies::from_environment().overridden(
+                text("proxy_url").as_deref(),
+                text("no_proxy").as_deref(),
+            ),
+            ..FetchOptions::default()
+        }
+    }
+
+    /// Returns the cache.
+    pub(super) fn cache(&self) -> Result<Cache> {
+        self.cache.cache()
     }
 }
 
@@ -167,12 +184,12 @@ impl Shelf {
             orders.push(Order {
                 name: name.to_owned(),
                 wanted,
-                options: self.options(node),
+                options: self.args.options(node),
                 nodes: names.clone(),
             });
         }
         if !orders.is_empty() {
-            let cache = self.args.cache.cache()?;
+            let cache = self.args.cache()?;
             let keyring = self.keyring(&orders, ui)?;
             let fetched = fetch_all(&cache, keyring, &orders, ui)?;
             let fetched = orders.iter().zip(fetched);
@@ -260,7 +277,7 @@ impl Shelf {
         let catalog = match self.catalog.get() {
             Some(catalog) => catalog,
             None => {
-                let read = catalog(self.args.cache().as_ref())?;
+                let read = catalog(self.args.cache().ok().as_ref())?;
                 self.catalog.get_or_init(|| read)
             }
         };
@@ -272,22 +289,6 @@ impl Shelf {
             );
             CommandError::new(Kind::Usage, report)
         })
-    }
-
-    fn options(&self, node: &Node) -> FetchOptions {
-        let text = |variable: &str| {
-            let value = node.rendered(variable, &Value::UNDEFINED).ok()??;
-            value.as_str().map(str::to_owned)
-        };
-        FetchOptions {
-            offline: self.args.offline,
-            insecure: self.args.insecure,
-            proxies: Proxies::from_environment().overridden(
-                text("proxy_url").as_deref(),
-                text("no_proxy").as_deref(),
-            ),
-            ..FetchOptions::default()
-        }
     }
 }
 

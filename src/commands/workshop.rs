@@ -9,11 +9,15 @@ use std::{
 };
 
 use super::{
+    artefacts::Artefacts,
     error::{CommandError, Kind, Result},
     shelf::{ImageArgs, Shelf},
 };
 use crate::{
-    base::image::{Image, Origin},
+    base::{
+        artefact::Gathered,
+        image::{Image, Origin},
+    },
     inventory::{
         self, FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey,
     },
@@ -29,6 +33,7 @@ pub(super) struct Workshop {
     pub(super) time: i64,
     profiles: Profiles,
     shelf: Shelf,
+    artefacts: Artefacts,
 }
 
 /// A node, planned on its image.
@@ -36,6 +41,7 @@ pub(super) struct Job {
     pub(super) plan: Plan,
     pub(super) image: Rc<Image>,
     pub(super) keys: Vec<String>,
+    pub(super) artefacts: Gathered,
 }
 
 impl Workshop {
@@ -66,6 +72,7 @@ impl Workshop {
             time: build_time()?,
             profiles,
             shelf: Shelf::new(args, folder),
+            artefacts: Artefacts::open(path, args)?,
         })
     }
 
@@ -96,7 +103,7 @@ impl Workshop {
     ) -> Result<Vec<Job>> {
         let images = self.images(names, ui)?;
         let jobs = self.nodes(names)?.into_iter().zip(images);
-        jobs.map(|(node, image)| self.plan(node, image)).collect()
+        jobs.map(|(node, image)| self.plan(node, image, ui)).collect()
     }
 
     fn nodes(&self, names: &[String]) -> Result<Vec<&Node>> {
@@ -109,8 +116,9 @@ impl Workshop {
         names.iter().map(find).collect()
     }
 
-    fn plan(&self, node: &Node, image: Rc<Image>) -> Result<Job> {
+    fn plan(&self, node: &Node, image: Rc<Image>, ui: &Ui) -> Result<Job> {
         check_login(node, &image)?;
+        let artefacts = self.artefacts.gather(node, &image, ui)?;
         let files = custom_files(node)?;
         let (profiles, time) = (&self.profiles, self.time);
         let plan = Plan::new(node, &image.facts, profiles, &files, time)
@@ -128,7 +136,7 @@ impl Workshop {
                 )
             })?;
         let keys = node.ssh_authorized_keys.keys.iter().map(key).collect();
-        Ok(Job { plan, image, keys })
+        Ok(Job { plan, image, keys, artefacts })
     }
 }
 

@@ -8,6 +8,9 @@ use ext4_view::{Ext4, Ext4Error, Ext4Read, FileType, Metadata};
 use super::{DirEntry, FileKind, FsError, FsErrorKind, Meta, Reader, Stat};
 use crate::disk::ReadAt;
 
+/// Pieces in which files are read, in bytes.
+const PIECE: usize = 1 << 20;
+
 /// An ext4 file system, for reading only.
 pub struct Ext4View {
     fs: Ext4,
@@ -73,6 +76,31 @@ impl Reader for Ext4View {
     fn read(&self, path: &str) -> Result<Vec<u8>, FsError> {
         self.expect(path, FileKind::File, "not a regular file")?;
         self.fs.read(path).map_err(|error| kind(error).at(path))
+    }
+
+    fn read_pieces(
+        &self,
+        path: &str,
+        receive: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), FsError> {
+        self.expect(path, FileKind::File, "not a regular file")?;
+        let error = |error| kind(error).at(path);
+        let mut file = self.fs.open(path).map_err(error)?;
+        let mut buffer = vec![0; PIECE];
+        let mut used = 0;
+        loop {
+            // At most a block comes at a time.
+            let room = buffer.get_mut(used..).unwrap_or_default();
+            let read = file.read_bytes(room).map_err(error)?;
+            used = used.saturating_add(read).min(PIECE);
+            if read == 0 || used == PIECE {
+                receive(buffer.get(..used).unwrap_or_default());
+                used = 0;
+            }
+            if read == 0 {
+                return Ok(());
+            }
+        }
     }
 
     fn read_dir(&self, path: &str) -> Result<Vec<DirEntry>, FsError> {

@@ -74,6 +74,19 @@ pub trait Reader {
     /// Returns the content of the regular file at `path`.
     fn read(&self, path: &str) -> Result<Vec<u8>, FsError>;
 
+    /// Gives the content of the regular file at `path` to `receive`, in
+    /// pieces one after another.
+    ///
+    /// All in one piece, where a reader does not know better.
+    fn read_pieces(
+        &self,
+        path: &str,
+        receive: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), FsError> {
+        receive(&self.read(path)?);
+        Ok(())
+    }
+
     /// Returns the entries of the directory at `path`, without `.` and `..`.
     fn read_dir(&self, path: &str) -> Result<Vec<DirEntry>, FsError>;
 

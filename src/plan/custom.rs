@@ -56,7 +56,7 @@ pub(super) fn edits(
             part,
             path,
             action: Action::Write {
-                content: content.clone(),
+                content: content.clone().into(),
                 access: Access { mode: copy.mode, uid, gid },
             },
             why: format!("files: {}", copy.src.display()),

@@ -3,13 +3,14 @@
 //! plan.
 
 mod account;
+mod artefact;
 mod context;
 mod custom;
 mod hosts;
 mod show;
 mod table;
 
-pub use crate::profile::{Access, Action, Edit, Part};
+pub use crate::profile::{Access, Action, Content, Edit, FileContent, Part};
 use crate::{
     base::facts::Facts,
     inventory::Node,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Plan;
 use crate::{
     base::digest::Sha256,
-    profile::{Access, Action, Edit},
+    profile::{Access, Action, Content, Edit},
 };
 
 /// Version of the JSON, raised when a field changes its meaning.
@@ -101,8 +101,11 @@ fn edit_json(edit: &Edit) -> Value {
     match &edit.action {
         Action::Write { content, .. } => {
             value["size"] = json!(content.len());
-            value["sha256"] = json!(Sha256::of(content));
-            if let Ok(text) = std::str::from_utf8(content) {
+            value["sha256"] = match content {
+                Content::Bytes(bytes) => json!(Sha256::of(bytes)),
+                Content::File(file) => json!(file.sha256()),
+            };
+            if let Some(text) = content.as_text() {
                 value["content"] = json!(text);
             }
         }

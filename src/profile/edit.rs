@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Content;
+
 /// Which of the two partitions of a card.
 #[derive(
     Clone,
@@ -65,7 +67,7 @@ pub enum Action {
     /// Creates the file, or replaces all of it. Missing parents are made.
     Write {
         /// The whole content.
-        content: Vec<u8>,
+        content: Content,
         /// Mode and owner.
         access: Access,
     },

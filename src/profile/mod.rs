@@ -6,6 +6,7 @@
 //! new operating system is a new YAML file. All of it is embedded in the
 //! binary; a user's own `profiles/` adds files or replaces them by name.
 
+mod content;
 mod edit;
 mod error;
 mod render;
@@ -17,6 +18,7 @@ use std::path::Path;
 
 use minijinja::Value;
 
+pub use content::{Content, FileContent};
 pub use edit::{Access, Action, Edit, Part};
 pub use error::{ProfileError, ProfileErrorKind};
 use render::Renderer;

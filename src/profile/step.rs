@@ -64,7 +64,7 @@ impl Step<'_> {
         let mut count = || verbs = verbs.saturating_add(1);
         if let Some(path) = &step.write {
             count();
-            let content = self.content()?.into_bytes();
+            let content = self.content()?.into();
             let access = self.access(0o644)?;
             add(self.text(path)?, Action::Write { content, access });
         }

@@ -114,7 +114,16 @@ fn a_node_named_twice_is_built_once() {
     let env = Env::new();
     let example = repository().join("examples/homelab.yml");
     let example = example.to_str().unwrap();
-    let args = ["-i", example, "build", "node3", "node3", "--image", "demo"];
+    let args = [
+        "-i",
+        example,
+        "build",
+        "node3",
+        "node3",
+        "--image",
+        "demo",
+        "--offline",
+    ];
     let outcome = env.run(&args);
     assert_eq!(outcome.code, Some(0), "{outcome}");
     assert_eq!(outcome.stderr.matches("dd if=").count(), 1, "{outcome}");
@@ -124,7 +133,9 @@ fn a_node_named_twice_is_built_once() {
 fn the_summary_promises_what_this_image_does() {
     let env = Env::new();
     let example = repository().join("examples/homelab.yml");
-    let args = |example| ["-i", example, "build", "node3", "--image", "demo"];
+    let args = |example| {
+        ["-i", example, "build", "node3", "--image", "demo", "--offline"]
+    };
     let outcome = env.run(&args(example.to_str().unwrap()));
     assert!(outcome.stderr.contains("grows"), "{outcome}");
     assert!(outcome.stderr.contains("first-boot steps"), "{outcome}");
@@ -154,6 +165,7 @@ fn every_node_of_the_example_builds_and_each_is_itself() {
         "--all",
         "--image",
         "demo",
+        "--offline",
     ]);
     assert_eq!(outcome.code, Some(0), "{outcome}");
     for node in ["node1", "node2", "node3"] {

@@ -17,7 +17,7 @@ fn a_killed_build_leaves_the_old_image_or_the_new_one() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_piflash"));
         command
             .args(["--quiet", "-i", example.to_str().unwrap()])
-            .args(["build", "node3", "--image", "demo"])
+            .args(["build", "node3", "--image", "demo", "--offline"])
             .env("SOURCE_DATE_EPOCH", "1781740800")
             .env("HOME", env.home())
             .current_dir(env.work());

@@ -1,9 +1,11 @@
 //! `piflash build` as a user runs it, judged by tools that are not ours.
 
+mod artefacts;
 mod custom;
 mod demo;
 mod downloaded;
 mod interrupted;
+mod large;
 mod locked;
 mod refused;
 mod several;

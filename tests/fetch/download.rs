@@ -148,7 +148,7 @@ fn web_pages_are_no_images() {
         let resource = Resource { body, content_type, ..Resource::default() };
         setup.server.put_resource(PATH, resource);
         let error = setup.refused();
-        assert!(error.contains("a web page instead of an image"), "{error}");
+        assert!(error.contains("a web page instead of the file"), "{error}");
     }
 }
 

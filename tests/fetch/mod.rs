@@ -1,3 +1,4 @@
+mod artefact;
 mod cache;
 mod download;
 mod key_server;

@@ -7,18 +7,18 @@ use std::{
 
 /// One download's lock, free when dropped or when the process ends.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(in crate::base) struct Lock {
     file: File,
 }
 
 impl Lock {
     /// Waits for the lock; makes the directories.
-    pub(super) fn take(
+    pub(in crate::base) fn take(
         dir: &Path,
         key: &str,
         progress: &dyn Progress,
     ) -> Result<Self, FileError> {
-        for name in ["images", "partial", "locks"] {
+        for name in ["images", "artefacts", "partial", "locks"] {
             let dir = dir.join(name);
             fs::create_dir_all(&dir).map_err(FileError::at("create", &dir))?;
         }

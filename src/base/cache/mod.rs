@@ -23,7 +23,9 @@ mod vouch;
 
 pub use entry::Entry;
 pub use error::{CacheError, CacheErrorKind};
+pub(super) use lock::Lock;
 pub use prune::{Prune, Pruned};
+pub(super) use prune::{age, files, is_old, remove, size_on_disk};
 pub use vouch::Unsigned;
 
 use super::{
@@ -34,7 +36,6 @@ use super::{
 };
 use crate::progress::Progress;
 use entry::State;
-use lock::Lock;
 use std::{
     fs::File,
     io,

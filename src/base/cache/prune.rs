@@ -37,13 +37,11 @@ impl Cache {
     /// Those of the file system.
     pub fn prune(&self, what: &Prune) -> io::Result<Pruned> {
         let mut pruned = Pruned::default();
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let now = now.map_or(0, |now| now.as_secs());
         let mut known = BTreeSet::new();
         for entry in self.list()? {
-            let age = Duration::from_secs(now.saturating_sub(entry.fetched));
             known.insert(entry.image_sha256);
-            if what.older_than.is_some_and(|limit| age <= limit) {
+            if what.older_than.is_some_and(|limit| age(entry.fetched) <= limit)
+            {
                 continue;
             }
             let path = self.image_path(entry.image_sha256);
@@ -87,8 +85,15 @@ impl Cache {
     }
 }
 
+/// Returns how long ago a time in seconds since 1970 is.
+pub(in crate::base) fn age(then: u64) -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.map_or(0, |now| now.as_secs());
+    Duration::from_secs(now.saturating_sub(then))
+}
+
 /// A run that is about to write the record has a moment for it.
-fn is_old(path: &Path) -> bool {
+pub(in crate::base) fn is_old(path: &Path) -> bool {
     let changed = fs::symlink_metadata(path).and_then(|m| m.modified());
     let age = changed.ok().and_then(|changed| changed.elapsed().ok());
     age.is_some_and(|age| age > Duration::from_secs(3600))
@@ -100,13 +105,15 @@ fn drop_file(path: &Path, what: &Prune, pruned: &mut Pruned) -> io::Result<()> {
     if what.dry_run { Ok(()) } else { remove(path) }
 }
 
-pub(super) fn size_on_disk(path: &Path) -> u64 {
+pub(in crate::base) fn size_on_disk(path: &Path) -> u64 {
     let found = fs::symlink_metadata(path);
     found.map_or(0, |found| found.blocks().saturating_mul(512))
 }
 
 /// Files of a directory, none where it is missing.
-fn files(dir: &Path) -> io::Result<Vec<std::path::PathBuf>> {
+pub(in crate::base) fn files(
+    dir: &Path,
+) -> io::Result<Vec<std::path::PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -123,7 +130,7 @@ fn files(dir: &Path) -> io::Result<Vec<std::path::PathBuf>> {
 }
 
 /// Removes a file that may be gone already.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+pub(in crate::base) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,

@@ -36,7 +36,7 @@ pub enum FetchErrorKind {
         source: Box<Self>,
     },
     /// A page for people, as of a hotel's network.
-    #[error("the server sends a web page instead of an image")]
+    #[error("the server sends a web page instead of the file")]
     WebPage,
     /// The file has another size.
     #[error("the file has {found} bytes instead of {expected}")]

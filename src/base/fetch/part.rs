@@ -134,6 +134,18 @@ impl Part {
         remove(&self.path)
     }
 
+    /// Gives the file, which is complete, another name; what was written
+    /// down beside it is gone then.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub fn keep(self, to: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.path, to)?;
+        remove(&self.record_path())
+    }
+
     pub(super) fn version(&self) -> &Version {
         &self.version
     }

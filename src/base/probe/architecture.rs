@@ -1,5 +1,5 @@
 use super::{error::ProbeError, packages::Packages, tree::Tree};
-use crate::base::facts::Architecture;
+use crate::base::{elf, facts::Architecture};
 
 /// Programs that every Debian system has, the small ones first.
 const PROGRAMS: [&str; 5] = [
@@ -14,11 +14,6 @@ const PROGRAMS: [&str; 5] = [
 /// one file have some 10 MB.
 const PROGRAM_LIMIT: u64 = 64 << 20;
 
-/// `e_machine` of the ELF header (elf.h).
-const EM_ARM: u16 = 40;
-const EM_X86_64: u16 = 62;
-const EM_AARCH64: u16 = 183;
-
 /// Reads the architecture out of a program's ELF header and checks it
 /// against the package database.
 pub(super) fn read(
@@ -30,8 +25,8 @@ pub(super) fn read(
         let Some(content) = root.bytes(program, PROGRAM_LIMIT)? else {
             continue;
         };
-        match machine(&content) {
-            Ok(elf) => return checked(root, packages, program, elf),
+        match elf::machine(&content) {
+            Ok(machine) => return checked(root, packages, program, machine),
             Err(why) => seen.push(format!("{program} is {why}")),
         }
     }
@@ -39,25 +34,6 @@ pub(super) fn read(
         seen.push(format!("none of {} is there", PROGRAMS.join(", ")));
     }
     Err(ProbeError::NoArchitecture(seen.join("; ")))
-}
-
-/// Returns what an ELF file is compiled for, or what it is instead.
-fn machine(content: &[u8]) -> Result<Architecture, String> {
-    let header = content.get(..20).filter(|h| h.starts_with(b"\x7fELF"));
-    let Some(header) = header else {
-        return Err("not an ELF program".into());
-    };
-    if header.get(5) != Some(&1) {
-        return Err("a big-endian program".into());
-    }
-    let word = header.get(18..20).and_then(|w| w.try_into().ok());
-    match word.map(u16::from_le_bytes) {
-        Some(EM_AARCH64) => Ok(Architecture::Arm64),
-        Some(EM_ARM) => Ok(Architecture::Armhf),
-        Some(EM_X86_64) => Ok(Architecture::Amd64),
-        Some(other) => Err(format!("for the unknown ELF machine {other}")),
-        None => Err("a truncated ELF program".into()),
-    }
 }
 
 /// Compares with dpkg's native architecture, where that is on record.

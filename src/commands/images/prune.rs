@@ -3,7 +3,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::{
-    base::cache::Prune,
+    base::{artefact::Store, cache::Prune},
     commands::{
         error::{CommandError, Result},
         shelf::CacheArgs,
@@ -11,10 +11,10 @@ use crate::{
     ui::{Ui, bytes},
 };
 
-/// Remove downloaded images, and what broken runs left
+/// Remove downloaded images and artefacts, and what broken runs left
 #[derive(Args, Debug)]
 pub(super) struct PruneArgs {
-    /// Only images that were downloaded more than so many days ago
+    /// Only what was downloaded more than so many days ago
     #[arg(long, value_name = "DAYS")]
     older_than: Option<u32>,
 
@@ -34,20 +34,23 @@ pub(super) fn prune(args: &PruneArgs, ui: &Ui) -> Result<()> {
             .map(|days| Duration::from_secs(days.saturating_mul(86_400))),
         dry_run: args.dry_run,
     };
-    let pruned = args
-        .cache
-        .cache()?
-        .prune(&what)
-        .map_err(|e| CommandError::failed("cannot prune the cache", &e))?;
+    let cache = args.cache.cache()?;
+    let failed = |e| CommandError::failed("cannot prune the cache", &e);
+    let pruned = cache.prune(&what).map_err(failed)?;
+    let (artefacts, freed) = Store::of(&cache).prune(&what).map_err(failed)?;
     let verb = if args.dry_run { "would remove" } else { "removed" };
     for entry in &pruned.entries {
         ui.say(&format!("{verb} {}", entry.url));
     }
+    for artefact in &artefacts {
+        ui.say(&format!("{verb} {artefact}"));
+    }
     ui.say(&format!(
-        "{verb} {} images and {} other files: {}",
+        "{verb} {} images, {} artefacts and {} other files: {}",
         pruned.entries.len(),
+        artefacts.len(),
         pruned.leftovers,
-        bytes(pruned.freed)
+        bytes(pruned.freed.saturating_add(freed))
     ));
     Ok(())
 }

@@ -1,6 +1,7 @@
 use clap::Args;
 
 use crate::{
+    base::artefact::Store,
     commands::{
         error::{CommandError, Kind, Result},
         shelf::CacheArgs,
@@ -8,7 +9,7 @@ use crate::{
     ui::{Report, Ui},
 };
 
-/// Read every image in the cache and compare its digest
+/// Read every image and artefact in the cache and compare its digest
 #[derive(Args, Debug)]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
@@ -19,18 +20,31 @@ pub(super) struct VerifyArgs {
 pub(super) fn verify(args: &VerifyArgs, ui: &Ui) -> Result<()> {
     let cache = args.cache.cache()?;
     let failed = |e| CommandError::failed("cannot verify the cache", &e);
-    let count = cache.list().map_err(failed)?.len();
-    let damaged = cache.verify(&*ui.bar("cache")).map_err(failed)?;
+    let store = Store::of(&cache);
+    let images = cache.list().map_err(failed)?.len();
+    let artefacts = store.list().map_err(failed)?.len();
+    let bar = ui.bar("cache");
+    let damaged_images = cache.verify(&*bar).map_err(failed)?;
+    let damaged_artefacts = store.verify(&*bar).map_err(failed)?;
+    let mut damaged: Vec<String> = Vec::new();
+    for entry in &damaged_images {
+        let path = cache.image_path(entry.image_sha256);
+        damaged.push(format!("{} of {}", path.display(), entry.url));
+    }
+    for file in &damaged_artefacts {
+        let path = store.path(file.sha256);
+        damaged.push(format!("{} of {file}", path.display()));
+    }
     if damaged.is_empty() {
-        ui.say(&format!("{count} images in the cache, all as they were"));
+        ui.say(&format!(
+            "{images} images and {artefacts} artefacts in the cache, all as \
+             they were"
+        ));
         return Ok(());
     }
     let report = damaged
-        .iter()
-        .fold(Report::new("the cache is damaged"), |report, entry| {
-            let path = cache.image_path(entry.image_sha256);
-            report.cause(format!("{} of {}", path.display(), entry.url))
-        })
+        .into_iter()
+        .fold(Report::new("the cache is damaged"), Report::cause)
         .hint("the next build that needs one of them downloads it again");
     Err(CommandError::new(Kind::Verification, report))
 }

@@ -1,5 +1,6 @@
 //! From a plan to bytes: the only place where the two meet.
 
+mod content;
 mod readback;
 
 use std::{collections::BTreeMap, error::Error, fmt};
@@ -7,7 +8,7 @@ use std::{collections::BTreeMap, error::Error, fmt};
 use super::{
     Editor, FileKind, FsError, FsErrorKind, Meta, cmdline, config_txt,
 };
-use crate::plan::{Access, Action, Edit, Part};
+use crate::plan::{Access, Action, Content, Edit, Part};
 pub use readback::{Mismatch, read_back};
 
 /// What must be at a path once a plan is applied.
@@ -16,7 +17,7 @@ pub enum Expected {
     /// A regular file; no mode and owner where only its text was changed.
     File {
         /// The whole content.
-        content: Vec<u8>,
+        content: Content,
         /// Mode and owner, where the plan names them.
         access: Option<Access>,
     },
@@ -143,7 +144,7 @@ fn apply_one(
     match &edit.action {
         Action::Write { content, access } => {
             make_parents(fs, path, mtime)?;
-            fs.write(path, &content.as_slice(), meta(*access))?;
+            fs.write(path, content, meta(*access))?;
             let (content, access) = (content.clone(), Some(*access));
             Ok(Expected::File { content, access })
         }
@@ -232,7 +233,7 @@ fn rewrite(
     if new != old {
         fs.write(path, &new.as_bytes(), Meta { mtime, ..stat.meta })?;
     }
-    Ok(Expected::File { content: new.into_bytes(), access: None })
+    Ok(Expected::File { content: new.into(), access: None })
 }
 
 #[cfg(test)]

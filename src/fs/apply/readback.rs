@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Expectations, Expected};
+use super::{Expectations, Expected, content::Comparison};
 use crate::fs::{FileKind, FsError, Reader};
 use crate::plan::{Access, Part};
 
@@ -75,14 +75,9 @@ fn difference(
     }
     Ok(match expected {
         Expected::File { content, .. } => {
-            let found = fs.read(path)?;
-            (found != *content).then(|| {
-                format!(
-                    "its content differs ({} bytes written, {} read)",
-                    content.len(),
-                    found.len()
-                )
-            })
+            let mut comparison = Comparison::with(content);
+            fs.read_pieces(path, &mut |piece| comparison.next(piece))?;
+            comparison.difference()
         }
         Expected::Symlink { target } => {
             let found = fs.read_link(path)?;

@@ -1,0 +1,70 @@
+//! The releases that are part of the program.
+
+use serde::Deserialize;
+
+const EMBEDDED: &str = include_str!("../../../images/artefacts.yaml");
+
+/// `images/artefacts.yaml`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pinned {
+    pub(super) k3s: Release,
+    pub(super) flannel: Release,
+    pub(super) kubernetes: Release,
+}
+
+/// A release, and where it is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Release {
+    pub(super) version: String,
+    /// What the version is below.
+    pub(super) download_url: String,
+}
+
+/// Why it is not known what to download.
+#[derive(Debug, thiserror::Error)]
+pub enum VersionError {
+    /// Not a release of k3s.
+    #[error("{0:?} is no release of k3s")]
+    K3s(String),
+    /// Not a version of Kubernetes.
+    #[error("{0:?} is no version of Kubernetes")]
+    Kubernetes(String),
+    /// The program was built with a wrong `images/artefacts.yaml`.
+    #[error("the list of releases in this program cannot be read")]
+    Embedded(#[from] serde_saphyr::Error),
+}
+
+impl VersionError {
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::K3s(_) => {
+                "write the whole release, as `k3s_version: v1.36.4+k3s1`; a \
+                 channel as `stable` is another release every month"
+            }
+            Self::Kubernetes(_) => {
+                "write a version of the packages, as `k8s_version: \
+                 1.37.1-1.1`"
+            }
+            Self::Embedded(_) => "this is a fault of piflash",
+        }
+    }
+}
+
+impl Pinned {
+    pub(super) fn embedded() -> Result<Self, VersionError> {
+        Ok(serde_saphyr::from_str(EMBEDDED)?)
+    }
+}
+
+impl Release {
+    /// Returns the folder that `base`, else the usual one, has of `version`.
+    pub(super) fn folder(&self, base: Option<&str>, version: &str) -> String {
+        let base = base.unwrap_or(&self.download_url).trim_end_matches('/');
+        // The only sign in a version that means something else in a URL.
+        format!("{base}/{}", version.replace('+', "%2B"))
+    }
+}
