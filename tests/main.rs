@@ -25,3 +25,4 @@ mod privileged;
 mod profiles;
 mod sinks;
 mod support;
+mod wifi;

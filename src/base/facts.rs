@@ -46,6 +46,8 @@ pub struct Facts {
     pub kernels: Vec<String>,
     /// Whether systemd-timesyncd is installed.
     pub timesyncd: bool,
+    /// Whether chrony is installed.
+    pub chrony: bool,
     /// Whether fake-hwclock is installed.
     pub fake_hwclock: bool,
     /// What Wi-Fi needs.

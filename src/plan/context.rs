@@ -241,12 +241,19 @@ pub(super) fn notes(node: &Node, facts: &Facts) -> Vec<String> {
         ));
     }
     if let Some(zone) = &node.timezone
-        && facts.time_zones.is_empty()
+        && !facts.time_zones.contains(zone)
+        && !locale::knows_zones(facts)
     {
         notes.push(format!(
             "the image has no tzdata: the time is UTC, not {zone}, until that \
              package is installed"
         ));
+    }
+    if !node.ntp.is_empty() && !facts.timesyncd && !facts.chrony {
+        notes.push(
+            "`ntp`: the image has neither systemd-timesyncd nor chrony"
+                .to_owned(),
+        );
     }
     if let Some(locale) = &node.locale
         && !locale::is_built_in(locale)

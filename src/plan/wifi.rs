@@ -26,8 +26,6 @@ pub(super) fn value(node: &Node) -> Result<Value, PlanError> {
     Ok(context! {
         ssid => &wifi.ssid,
         psk,
-        // Longer than any passphrase: the key itself (IEEE 802.11, J.4).
-        raw => psk.len() == 64,
         country => &wifi.country,
         hidden => wifi.hidden,
         interface => interface(node),

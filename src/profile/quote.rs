@@ -3,14 +3,38 @@
 
 use std::fmt::Write;
 
+use pbkdf2::pbkdf2_hmac;
+use sha1::Sha1;
+
+/// Rounds and bytes of a key of WPA2 (IEEE 802.11, J.4.1).
+const ROUNDS: u32 = 4096;
+const KEY: usize = 32;
+
 /// Writes bytes as hexadecimal digits: wpa_supplicant.conf(5)'s form of a
 /// name without quotes.
 pub(super) fn hex(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut hex, byte| {
+    digits(text.as_bytes())
+}
+
+fn digits(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
         // Writing to a String cannot fail.
         let _ = write!(hex, "{byte:02x}");
         hex
     })
+}
+
+/// Turns a passphrase into the key of the network `ssid`, 64 hexadecimal
+/// digits, as wpa_passphrase(8) does; what is a key already stays. For files
+/// whose quoting cannot be trusted: wpa_supplicant takes a `#` behind a `"`
+/// for a comment, even within a passphrase.
+pub(super) fn psk(text: &str, ssid: &str) -> String {
+    if text.len() == 64 {
+        return text.to_owned();
+    }
+    let mut key = [0; KEY];
+    pbkdf2_hmac::<Sha1>(text.as_bytes(), ssid.as_bytes(), ROUNDS, &mut key);
+    digits(&key)
 }
 
 /// Writes bytes as NetworkManager's list of numbers, `104;105;`: the form of
@@ -62,12 +86,24 @@ pub(super) fn yaml(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{hex, keyfile, octets, yaml};
+    use super::{hex, keyfile, octets, psk, yaml};
 
     #[test]
     fn names_become_bytes() {
         assert_eq!(hex("a\u{e9}\""), "61c3a922");
         assert_eq!(octets("1;\u{e9}"), "49;59;195;169;");
+    }
+
+    // IEEE 802.11, J.4.2.
+    #[test]
+    fn keys_are_those_of_the_standard() {
+        assert_eq!(
+            psk("password", "IEEE"),
+            "f42c6fc52df0ebef9ebb4b90b38a5f90\
+             2e83fe1b135a70e23aed762e9710a12e"
+        );
+        let key = "AB".repeat(32);
+        assert_eq!(psk(&key, "IEEE"), key);
     }
 
     #[test]

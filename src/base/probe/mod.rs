@@ -190,7 +190,9 @@ fn facts(
         systemd: system::systemd(root, packages)?,
         iptables: packages.get("iptables").map(|p| p.version.clone()),
         kernels: system::kernels(root)?,
-        fake_hwclock: packages.has("fake-hwclock"),
+        chrony: root.exists("/usr/sbin/chronyd")?,
+        fake_hwclock: root.exists("/usr/sbin/fake-hwclock")?
+            || root.exists("/sbin/fake-hwclock")?,
         wifi: wifi::read(root, packages)?,
         locale: locale::read(root)?,
         piwiz: root.exists("/etc/xdg/autostart/piwiz.desktop")?,
