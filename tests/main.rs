@@ -25,4 +25,5 @@ mod privileged;
 mod profiles;
 mod sinks;
 mod support;
+mod systems;
 mod wifi;

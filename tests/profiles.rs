@@ -45,6 +45,30 @@ fn a_file_of_the_same_name_replaces_the_built_in_one() {
 }
 
 #[test]
+fn parts_and_steps_may_be_for_some_nodes_and_things() {
+    let env = env();
+    env.write(
+        "profiles/os/mine.yaml",
+        "title: My own\nwhen: 'true'\npriority: 10\n\
+         use:\n- {part: both, when: node.name == 'node3'}\n\
+         - {part: identity, when: node.name == 'other'}\n",
+    );
+    env.write(
+        "profiles/part/both.yaml",
+        "- write: /etc/{{ item }}\n  each: \"['a', 'b']\"\n  \
+         content: \"{{ item }} of {{ node.name }}\\n\"\n  \
+         secret: item == 'b'\n\
+         - block: /etc/hosts\n  content: \"10.0.0.9 nas\\n\"\n",
+    );
+    let plan = env.run(PLAN);
+    assert_eq!(plan.code, Some(0), "{plan}");
+    for line in ["/etc/a (11 bytes)", "/etc/b (secret)", "/etc/hosts += "] {
+        assert!(plan.stdout.contains(line), "`{line}`: {plan}");
+    }
+    assert!(!plan.stdout.contains("/etc/hostname"), "{plan}");
+}
+
+#[test]
 fn what_is_wrong_with_a_profile_is_said_with_its_place() {
     for (step, said) in [
         ("- write: /etc/x\n", "needs `content`"),
@@ -54,6 +78,10 @@ fn what_is_wrong_with_a_profile_is_said_with_its_place() {
         ("- write: /x\n  content: ''\n  mode: '999'\n", "not octal"),
         ("- write: /x\n  content: ''\n  owner: root\n", "uid:gid"),
         ("- write: /x\n  content: ''\n  remove: /y\n", "exactly one verb"),
+        ("- refuse: 'no {{ node.name }} here'\n", "no node3 here"),
+        ("- write: /x\n  content: ''\n  secret: yess\n", "undefined"),
+        ("- write: /x\n  content: ''\n  each: '1'\n", "template failed"),
+        ("- block: /x\n", "needs `content`"),
         ("- wirte: /x\n", "wirte"),
         ("- write: /x\n  template: none.j2\n", "none.j2"),
         ("- symlink: /x\n", "needs `to`"),

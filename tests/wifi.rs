@@ -2,15 +2,16 @@
 //! NetworkManager, netplan and wpa_supplicant, with names and keys that would
 //! like to be something else.
 
-use crate::support::{image::Case, memory::Body, oracle::run_with};
-use piflash::{
-    base::probe::probe,
-    inventory,
-    plan::{Action, Plan, PlanError},
-    profile::Profiles,
+use crate::support::{
+    image::Case,
+    memory::Body,
+    oracle::run_with,
+    plan::{content, plan},
 };
+use piflash::plan::{Action, Part, Plan};
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
 };
@@ -26,31 +27,11 @@ const NETWORKS: &[(&str, &str)] = &[
     (": {a}, *&!|>'%@`", ": {a}, *&!|>'%@`"),
     ("ssid=x", "psk=\"# not a comment"),
     ("yes", "0x1234567890"),
-    (
-        "raw",
-        "0123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789",
-    ),
+    ("raw", "0123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789"),
 ];
 
 fn yaml(text: &str) -> String {
     serde_json::to_string(text).unwrap()
-}
-
-/// Plans node3 of the made image `case` with these variables.
-fn plan(case: &Case, vars: &str) -> Result<Plan, PlanError> {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("inventory.yml");
-    let text = format!(
-        "all:\n  hosts:\n    node3:\n      ansible_host: 192.168.71.23\n      \
-         ssh_authorized_keys: []\n{vars}"
-    );
-    fs::write(&path, text).unwrap();
-    let inventory = inventory::load(&path, None)
-        .unwrap_or_else(|e| panic!("{vars}: {e:?}"));
-    let facts = probe(&case.boot, &case.root, &case.table()).unwrap();
-    let profiles = Profiles::load(None).unwrap();
-    let node = inventory.node("node3").unwrap();
-    Plan::new(node, &facts, &profiles, &[], 1_781_740_800)
 }
 
 fn with_wifi(case: &Case, ssid: &str, psk: &str) -> Plan {
@@ -98,9 +79,23 @@ fn wireless_lines(keyfile: &[u8]) -> Vec<String> {
 /// What NetworkManager writes when it is told the network in words.
 fn told_to_nmcli(ssid: &str, psk: &str) -> Vec<String> {
     let args = [
-        "--offline", "connection", "add", "type", "wifi", "con-name", "x",
-        "ifname", "wlan0", "ssid", ssid, "802-11-wireless.hidden", "yes",
-        "wifi-sec.key-mgmt", "wpa-psk", "wifi-sec.psk", psk,
+        "--offline",
+        "connection",
+        "add",
+        "type",
+        "wifi",
+        "con-name",
+        "x",
+        "ifname",
+        "wlan0",
+        "ssid",
+        ssid,
+        "802-11-wireless.hidden",
+        "yes",
+        "wifi-sec.key-mgmt",
+        "wpa-psk",
+        "wifi-sec.psk",
+        psk,
     ];
     wireless_lines(&run_with("nmcli", &args, b"").unwrap())
 }
@@ -186,8 +181,7 @@ fn generated(yaml: &str) -> tempfile::TempDir {
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join("60-piflash.yaml");
     fs::write(&path, yaml).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    fs::set_permissions(&path, mode).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     let dir = root.path().to_str().unwrap();
     let output = Command::new("netplan")
         .args(["generate", "--root-dir", dir])
@@ -299,16 +293,6 @@ fn systems_without_a_manager_start_wpa_supplicant() {
     assert!(plan.edits.iter().any(|edit| edit.path == path));
 }
 
-fn content(plan: &Plan, path: &str) -> String {
-    let edit = plan.edits.iter().find(|edit| edit.path == path);
-    match edit.map(|edit| &edit.action) {
-        Some(Action::Write { content, .. }) => {
-            String::from_utf8(content.clone()).unwrap()
-        }
-        _ => panic!("{path}: not in {}", plan.text()),
-    }
-}
-
 /// Neither as text nor as JSON does a plan show the key, and the FAT, which
 /// anybody can read, does not get it.
 #[test]
@@ -320,8 +304,7 @@ fn the_key_is_shown_to_nobody() {
             assert!(!shown.contains("correct horse"), "{name}: {shown}");
             assert!(!shown.contains(&key("home", "correct horse")), "{name}");
         }
-        let place = piflash::plan::Part::Boot;
-        for edit in plan.edits.iter().filter(|edit| edit.part == place) {
+        for edit in plan.edits.iter().filter(|edit| edit.part == Part::Boot) {
             assert!(!format!("{edit:?}").contains("horse"), "{name}");
         }
     }

@@ -15,8 +15,7 @@ use super::{
 use crate::{
     base::image::{Image, Origin},
     inventory::{
-        self, FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey,
-        WifiKey,
+        self, FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey, WifiKey,
     },
     plan::{CustomFile, Plan},
     profile::Profiles,

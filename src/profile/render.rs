@@ -1,7 +1,7 @@
 //! Templates: Jinja2 as Ansible users know it; an undefined variable is an
 //! error.
 
-use minijinja::{Environment, UndefinedBehavior, Value, context};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value, context};
 
 use super::quote;
 
@@ -62,10 +62,15 @@ impl Renderer {
         &self,
         expression: &str,
     ) -> Result<bool, minijinja::Error> {
-        Ok(self
-            .env
-            .compile_expression(expression)?
-            .eval(&self.context)?
-            .is_true())
+        let value =
+            self.env.compile_expression(expression)?.eval(&self.context)?;
+        // Alone, it would be taken for `no`: `secret: yes` gave a secret away.
+        if value.is_undefined() {
+            return Err(minijinja::Error::new(
+                ErrorKind::UndefinedError,
+                format!("`{expression}`"),
+            ));
+        }
+        Ok(value.is_true())
     }
 }

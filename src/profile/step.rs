@@ -75,13 +75,7 @@ impl Step<'_> {
                 }
                 _ => step.on,
             };
-            edits.push(Edit {
-                part,
-                path,
-                action,
-                why: why.clone(),
-                secret,
-            });
+            edits.push(Edit { part, path, action, why: why.clone(), secret });
         };
         let mut count = || verbs = verbs.saturating_add(1);
         if let Some(path) = &step.write {
