@@ -1,6 +1,6 @@
 //! A user's own `profiles/` beside the inventory.
 
-use crate::support::{env::Env, repository};
+use crate::support::{env::Env, image::Case, memory::Body, repository};
 
 fn env() -> Env {
     let env = Env::new();
@@ -42,6 +42,42 @@ fn a_file_of_the_same_name_replaces_the_built_in_one() {
                 dyndbg=\"file a.c +p\"\n";
     assert!(plan.stdout.contains(line), "{plan}");
     assert!(!plan.stdout.contains("cgroup"), "{plan}");
+}
+
+/// A system that nobody has thought of, by the file that the README shows.
+#[test]
+fn the_example_of_the_readme_is_a_profile() {
+    let readme = repository().join("README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let example = readme
+        .split("```")
+        .find_map(|block| block.strip_prefix("yaml\n# profiles/os/"))
+        .unwrap();
+    let (name, profile) = example.split_once('\n').unwrap();
+    let mut case = Case::load("debian");
+    let release = "PRETTY_NAME=\"Debian 14\"\nID=debian\nVERSION_ID=14\n\
+                   VERSION_CODENAME=forky\n";
+    let body = Body::File(release.into());
+    case.root.put("/usr/lib/os-release", body, 0o644);
+    let env = env();
+    case.write(&env.work().join("base.img")).unwrap();
+    env.write(
+        "inventory.yml",
+        "all:\n  hosts:\n    node3: {ansible_host: 10.0.0.3}\n  \
+         vars: {gateway: 10.0.0.1, ssh_authorized_keys: []}\n",
+    );
+    env.write(&format!("profiles/os/{name}"), profile);
+    let plan = env.run(&["plan", "node3", "--image", "base.img"]);
+    assert_eq!(plan.code, Some(0), "{plan}");
+    for said in [
+        "Debian 14 (profile debian-14)",
+        "/etc/network/interfaces.d/eth0",
+        "/etc/motd",
+        "piflash-firstboot.service",
+    ] {
+        assert!(plan.stdout.contains(said), "`{said}`: {plan}");
+    }
+    assert!(!plan.stdout.contains("/etc/systemd/network"), "{plan}");
 }
 
 #[test]
