@@ -3,22 +3,26 @@
 //! `tests/cases/NAME/` holds the release's files (`image.yaml`), the
 //! inventory, and three snapshots: `plan.snap`, what `piflash plan` prints,
 //! `files.snap`, what it writes into files, and `tree.snap`, what building
-//! changed in the two file systems, as others read them.
+//! changed in the two file systems, as others read them. `inventory-X.yml`
+//! is another inventory for the same files, its snapshots are `X-plan.snap`
+//! and so on.
 
 use std::{fs, path::Path};
 
 use crate::support::{
-    env::Env, image::Case, oracle, releases::Releases, repository, tree,
+    env::Env, image::Case, memory::Body, oracle, releases::Releases,
+    repository, tree,
 };
 
 /// One test a case, so that they run side by side.
 macro_rules! cases {
-    ($($test:ident: $name:literal,)*) => {
-        const NAMES: &[&str] = &[$($name),*];
+    ($($test:ident: $name:literal $($variant:literal)?,)*) => {
+        const NAMES: &[(&str, &str)] =
+            &[$(($name, concat!("", $($variant)?))),*];
         $(
             #[test]
             fn $test() {
-                becomes_a_node($name);
+                becomes_a_node($name, concat!("", $($variant)?));
             }
         )*
     };
@@ -26,25 +30,48 @@ macro_rules! cases {
 
 cases! {
     bookworm: "bookworm",
+    bookworm_wifi: "bookworm" "wifi",
     bullseye: "bullseye",
+    bullseye_wifi: "bullseye" "wifi",
     buster: "buster",
     debian: "debian",
     trixie: "trixie",
     trixie_cloud_init: "trixie-cloud-init",
     ubuntu_20_04: "ubuntu-20.04",
     ubuntu_22_04: "ubuntu-22.04",
+    ubuntu_22_04_wifi: "ubuntu-22.04" "wifi",
     ubuntu_24_04: "ubuntu-24.04",
     ubuntu_25_10: "ubuntu-25.10",
+    ubuntu_26_04: "ubuntu-26.04",
 }
 
 #[test]
 fn no_case_is_forgotten() {
-    let mut names: Vec<String> = fs::read_dir(repository().join("tests/cases"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+    let cases = repository().join("tests/cases");
+    let names = |folder: &Path| -> Vec<String> {
+        fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    };
+    let mut found = Vec::new();
+    for case in names(&cases) {
+        for file in names(&cases.join(&case)) {
+            let variant = file
+                .strip_prefix("inventory")
+                .and_then(|rest| rest.strip_suffix(".yml"));
+            if let Some(variant) = variant {
+                let variant = variant.trim_start_matches('-').to_owned();
+                found.push((case.clone(), variant));
+            }
+        }
+    }
+    found.sort();
+    let known: Vec<_> = NAMES
+        .iter()
+        .map(|(name, variant)| ((*name).to_owned(), (*variant).to_owned()))
         .collect();
-    names.sort();
-    assert_eq!(names, NAMES);
+    assert_eq!(found, known);
 }
 
 fn snapshots(name: &str) -> insta::Settings {
@@ -56,9 +83,16 @@ fn snapshots(name: &str) -> insta::Settings {
 }
 
 /// The case's inventory; what a kubeadm master needs comes from `releases`.
-fn inventory(name: &str, releases: &Releases) -> String {
-    let path =
-        repository().join("tests/cases").join(name).join("inventory.yml");
+fn inventory(
+    name: &str,
+    dash: &str,
+    variant: &str,
+    releases: &Releases,
+) -> String {
+    let path = repository()
+        .join("tests/cases")
+        .join(name)
+        .join(format!("inventory{dash}{variant}.yml"));
     let text = fs::read_to_string(&path)
         .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let vars = format!("  vars:\n{}", releases.k8s_variables());
@@ -89,13 +123,51 @@ fn contents(plan: &str) -> String {
     text
 }
 
-fn becomes_a_node(name: &str) {
+/// What belongs to the system alone: no plan gives a node an identity of the
+/// image's, nor breaks what grows the root partition.
+fn assert_left_alone(plan: &str, case: &Case) {
+    let plan: serde_json::Value = serde_json::from_str(plan).unwrap();
+    let id = &case.layout.table.id;
+    for edit in plan["edits"].as_array().unwrap() {
+        let path = edit["path"].as_str().unwrap();
+        assert!(
+            !["/etc/machine-id", "/var/lib/dbus/machine-id", "/etc/fstab"]
+                .contains(&path),
+            "{path}"
+        );
+        // The disk's identity changes on the first boot.
+        assert!(!edit.to_string().contains(id), "{edit}");
+        assert!(!edit.to_string().contains("PARTUUID"), "{edit}");
+    }
+}
+
+/// The kernel's command line is still one line, and all that was on it still
+/// is, in the same order.
+fn assert_command_line(image: &Path, case: &Case) {
+    let (boot, _) = case.offsets();
+    let path = ["current/cmdline.txt", "cmdline.txt"]
+        .into_iter()
+        .find(|path| case.boot.nodes.contains_key(&format!("/{path}")))
+        .unwrap();
+    let Body::File(stock) = &case.boot.nodes[&format!("/{path}")].body else {
+        panic!("{path} is no file")
+    };
+    let stock = String::from_utf8(stock.clone()).unwrap();
+    let line = oracle::mtype(image, boot, path).unwrap();
+    let line = String::from_utf8(line).unwrap();
+    assert!(line.starts_with(stock.trim_end()), "{line}");
+    assert_eq!(line.trim_end().lines().count(), 1, "{line}");
+}
+
+fn becomes_a_node(name: &str, variant: &str) {
+    let dash = if variant.is_empty() { "" } else { "-" };
     let case = Case::load(name);
     let env = Env::new();
     let base = env.work().join("base.img");
     case.write(&base).unwrap();
     let releases = Releases::start();
-    env.write("inventory.yml", inventory(name, &releases));
+    let inventory = inventory(name, dash, variant, &releases);
+    env.write("inventory.yml", inventory);
 
     let plan = env.run(&["plan", "node3", "--image", "base.img"]);
     assert_eq!(plan.code, Some(0), "{name}: {plan}");
@@ -106,6 +178,8 @@ fn becomes_a_node(name: &str) {
 
     let image = env.work().join("build/images/node3.img");
     assert_sound(&image, &case);
+    assert_left_alone(&json.stdout, &case);
+    assert_command_line(&image, &case);
     assert_eq!(
         oracle::sfdisk_dump(&base).unwrap().replace("base.img", ""),
         oracle::sfdisk_dump(&image)
@@ -116,9 +190,10 @@ fn becomes_a_node(name: &str) {
     let before = tree::lines(&base, boot, root).unwrap();
     let after = tree::lines(&image, boot, root).unwrap();
     let changes = tree::diff(&before, &after).join("\n");
+    let of = |kind: &str| format!("{variant}{dash}{kind}");
     snapshots(name).bind(|| {
-        insta::assert_snapshot!("plan", plan.stdout);
-        insta::assert_snapshot!("files", contents(&json.stdout));
-        insta::assert_snapshot!("tree", changes);
+        insta::assert_snapshot!(of("plan"), plan.stdout);
+        insta::assert_snapshot!(of("files"), contents(&json.stdout));
+        insta::assert_snapshot!(of("tree"), changes);
     });
 }

@@ -26,3 +26,5 @@ mod profiles;
 mod progress;
 mod sinks;
 mod support;
+mod systems;
+mod wifi;

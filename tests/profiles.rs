@@ -1,6 +1,6 @@
 //! A user's own `profiles/` beside the inventory.
 
-use crate::support::{env::Env, repository};
+use crate::support::{env::Env, image::Case, memory::Body, repository};
 
 fn env() -> Env {
     let env = Env::new();
@@ -44,6 +44,66 @@ fn a_file_of_the_same_name_replaces_the_built_in_one() {
     assert!(!plan.stdout.contains("cgroup"), "{plan}");
 }
 
+/// A system that nobody has thought of, by the file that the README shows.
+#[test]
+fn the_example_of_the_readme_is_a_profile() {
+    let readme = repository().join("README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let example = readme
+        .split("```")
+        .find_map(|block| block.strip_prefix("yaml\n# profiles/os/"))
+        .unwrap();
+    let (name, profile) = example.split_once('\n').unwrap();
+    let mut case = Case::load("debian");
+    let release = "PRETTY_NAME=\"Debian 14\"\nID=debian\nVERSION_ID=14\n\
+                   VERSION_CODENAME=forky\n";
+    let body = Body::File(release.into());
+    case.root.put("/usr/lib/os-release", body, 0o644);
+    let env = env();
+    case.write(&env.work().join("base.img")).unwrap();
+    env.write(
+        "inventory.yml",
+        "all:\n  hosts:\n    node3: {ansible_host: 10.0.0.3}\n  \
+         vars: {gateway: 10.0.0.1, ssh_authorized_keys: []}\n",
+    );
+    env.write(&format!("profiles/os/{name}"), profile);
+    let plan = env.run(&["plan", "node3", "--image", "base.img"]);
+    assert_eq!(plan.code, Some(0), "{plan}");
+    for said in [
+        "Debian 14 (profile debian-14)",
+        "/etc/network/interfaces.d/eth0",
+        "/etc/motd",
+        "piflash-firstboot.service",
+    ] {
+        assert!(plan.stdout.contains(said), "`{said}`: {plan}");
+    }
+    assert!(!plan.stdout.contains("/etc/systemd/network"), "{plan}");
+}
+
+#[test]
+fn parts_and_steps_may_be_for_some_nodes_and_things() {
+    let env = env();
+    env.write(
+        "profiles/os/mine.yaml",
+        "title: My own\nwhen: 'true'\npriority: 10\n\
+         use:\n- {part: both, when: node.name == 'node3'}\n\
+         - {part: identity, when: node.name == 'other'}\n",
+    );
+    env.write(
+        "profiles/part/both.yaml",
+        "- write: /etc/{{ item }}\n  each: \"['a', 'b']\"\n  \
+         content: \"{{ item }} of {{ node.name }}\\n\"\n  \
+         secret: item == 'b'\n\
+         - block: /etc/hosts\n  content: \"10.0.0.9 nas\\n\"\n",
+    );
+    let plan = env.run(PLAN);
+    assert_eq!(plan.code, Some(0), "{plan}");
+    for line in ["/etc/a (11 bytes)", "/etc/b (secret)", "/etc/hosts += "] {
+        assert!(plan.stdout.contains(line), "`{line}`: {plan}");
+    }
+    assert!(!plan.stdout.contains("/etc/hostname"), "{plan}");
+}
+
 #[test]
 fn what_is_wrong_with_a_profile_is_said_with_its_place() {
     for (step, said) in [
@@ -54,6 +114,10 @@ fn what_is_wrong_with_a_profile_is_said_with_its_place() {
         ("- write: /x\n  content: ''\n  mode: '999'\n", "not octal"),
         ("- write: /x\n  content: ''\n  owner: root\n", "uid:gid"),
         ("- write: /x\n  content: ''\n  remove: /y\n", "exactly one verb"),
+        ("- refuse: 'no {{ node.name }} here'\n", "no node3 here"),
+        ("- write: /x\n  content: ''\n  secret: yess\n", "undefined"),
+        ("- write: /x\n  content: ''\n  each: '1'\n", "template failed"),
+        ("- block: /x\n", "needs `content`"),
         ("- wirte: /x\n", "wirte"),
         ("- write: /x\n  template: none.j2\n", "none.j2"),
         ("- symlink: /x\n", "needs `to`"),

@@ -46,10 +46,26 @@ pub struct Facts {
     pub kernels: Vec<String>,
     /// Whether systemd-timesyncd is installed.
     pub timesyncd: bool,
+    /// Whether chrony is installed.
+    pub chrony: bool,
+    /// Whether fake-hwclock is installed.
+    pub fake_hwclock: bool,
+    /// What Wi-Fi needs.
+    pub wifi: WifiFacts,
+    /// Where the locale is set, and whether one can be made.
+    pub locale: LocaleFacts,
+    /// The wizard that asks for a first user on the desktop.
+    pub piwiz: bool,
+    /// Files on the FAT by which rpi-imager or a person has customised this
+    /// image already, as `/custom.toml`.
+    pub leftovers: Vec<String>,
     /// Whether sudo is installed.
     pub sudo: bool,
     /// Accounts of people (uid 1000 and up, without `nobody`).
     pub accounts: Vec<Account>,
+    /// The names below `/usr/share/zoneinfo`, sorted.
+    #[serde(skip)]
+    pub time_zones: Vec<String>,
     /// The files that a plan rewrites.
     #[serde(skip)]
     pub texts: Texts,
@@ -314,8 +330,32 @@ pub struct SshFacts {
     pub drop_ins: bool,
     /// Whether it starts at boot.
     pub enabled: bool,
+    /// Whether `ssh.service` is masked: nothing can start it.
+    pub masked: bool,
     /// `regenerate_ssh_host_keys.service`, which deletes host keys.
     pub regenerates_host_keys: ServiceState,
+}
+
+/// What Wi-Fi needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WifiFacts {
+    /// Whether wpa_supplicant is installed.
+    pub supplicant: bool,
+    /// What systemd-rfkill(8) will restore for wireless networks, as
+    /// `/var/lib/systemd/rfkill/platform-3f300000.mmcnr:wlan`.
+    pub rfkill: Vec<String>,
+    /// Whether netplan knows `regulatory-domain` (since 0.105).
+    pub netplan_country: bool,
+}
+
+/// Where the locale is set, and whether one can be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LocaleFacts {
+    /// `/etc/default/locale`, or `/etc/locale.conf` where the former is a
+    /// link to it (Debian since 13).
+    pub file: String,
+    /// Whether locale-gen is installed.
+    pub generator: bool,
 }
 
 /// A systemd unit's state, as far as files tell.
@@ -393,6 +433,8 @@ pub struct Texts {
     pub cmdline: Option<String>,
     /// `config.txt`
     pub config: Option<String>,
+    /// `/usr/share/i18n/SUPPORTED`: every locale that can be made.
+    pub locales: Option<String>,
 }
 
 // Hashes must not come out by way of `{:?}` either.

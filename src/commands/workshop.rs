@@ -1,6 +1,7 @@
 //! From an inventory to nodes that are planned on their images.
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
@@ -19,7 +20,7 @@ use crate::{
         image::{Image, Origin},
     },
     inventory::{
-        self, FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey,
+        self, FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey, WifiKey,
     },
     plan::{CustomFile, Plan},
     profile::Profiles,
@@ -117,6 +118,7 @@ impl Workshop {
     }
 
     fn plan(&self, node: &Node, image: Rc<Image>, ui: &Ui) -> Result<Job> {
+        let node = &*with_wifi_key(node)?;
         check_login(node, &image)?;
         let artefacts = self.artefacts.gather(node, &image, ui)?;
         let files = custom_files(node)?;
@@ -138,6 +140,27 @@ impl Workshop {
         let keys = node.ssh_authorized_keys.keys.iter().map(key).collect();
         Ok(Job { plan, image, keys, artefacts })
     }
+}
+
+/// Looks up the key of the wireless network where `psk_env` says.
+fn with_wifi_key(node: &Node) -> Result<Cow<'_, Node>> {
+    let Some(wifi) = &node.wifi else { return Ok(Cow::Borrowed(node)) };
+    let WifiKey::Env(name) = &wifi.key else { return Ok(Cow::Borrowed(node)) };
+    let hint = format!("`psk_env` of `wifi` of {} names it", node.name);
+    let text = env::var(name).map_err(|_| {
+        let what = format!("the environment variable {name} is not set");
+        CommandError::usage(what).hint(hint.clone())
+    })?;
+    // Never repeated: it is a secret.
+    let key = WifiKey::psk(&text).ok_or_else(|| {
+        let must = WifiKey::EXPECTED;
+        CommandError::usage(format!("the key in {name} must {must}")).hint(hint)
+    })?;
+    let mut node = node.clone();
+    if let Some(wifi) = &mut node.wifi {
+        wifi.key = key;
+    }
+    Ok(Cow::Owned(node))
 }
 
 /// Reads the files that the inventory wants on the node.

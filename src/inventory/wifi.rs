@@ -33,6 +33,23 @@ pub enum WifiKey {
     Env(String),
 }
 
+impl WifiKey {
+    /// What a key must be like, to follow `must`.
+    pub const EXPECTED: &'static str =
+        "have 8 to 63 ASCII characters, or be 64 hexadecimal digits";
+
+    /// Takes a passphrase or a key (IEEE 802.11, J.4); none if it is
+    /// neither.
+    #[must_use]
+    pub fn psk(text: &str) -> Option<Self> {
+        let phrase = (8..=63).contains(&text.len())
+            && text.bytes().all(|b| (32..=126).contains(&b));
+        let key =
+            text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        (phrase || key).then(|| Self::Psk(text.to_owned()))
+    }
+}
+
 impl std::fmt::Debug for Wifi {
     /// Leaves the key out.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -137,21 +154,12 @@ impl Reader<'_> {
                     return None;
                 }
                 let psk = self.line(v, "psk", tree)?;
-                let phrase = (8..=63).contains(&psk.len())
-                    && psk.bytes().all(|b| (32..=126).contains(&b));
-                let key = psk.len() == 64
-                    && psk.bytes().all(|b| b.is_ascii_hexdigit());
-                if !phrase && !key {
-                    self.complain(
-                        v,
-                        tree,
-                        "psk",
-                        "must have 8 to 63 ASCII characters, or be 64 \
-                         hexadecimal digits",
-                    );
-                    return None;
+                let key = WifiKey::psk(&psk);
+                if key.is_none() {
+                    let must = format!("must {}", WifiKey::EXPECTED);
+                    self.complain(v, tree, "psk", &must);
                 }
-                Some(WifiKey::Psk(psk))
+                key
             }
             (None, Some(tree)) => {
                 let name = self.line(v, "psk_env", tree)?;

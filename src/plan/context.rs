@@ -1,4 +1,4 @@
-//! What templates see: `node`, `facts`, `account`, `hosts_file` and
+//! What templates see: `node`, `facts`, `account`, `hosts_file`, `clock` and
 //! `node_json`.
 
 use minijinja::{
@@ -11,10 +11,13 @@ use sha2::{Digest, Sha256};
 use super::{
     PlanError,
     account::{self, Account, Database},
-    hosts,
+    hosts, locale, wifi,
 };
 use crate::{
-    base::facts::{Facts, Flavour},
+    base::{
+        date::Date,
+        facts::{Facts, Flavour},
+    },
     inventory::{Hidden, Node},
 };
 
@@ -23,7 +26,6 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// Variables that are read and checked, but that nothing acts on yet. A plan
 /// says so, because silence would be taken for consent.
 const LATER: &[&str] = &[
-    "locale",
     "packages",
     "upgrade",
     "rpi_update",
@@ -78,7 +80,12 @@ pub(super) fn account(
     Ok(account::add(database, &name, password_hash, day)?)
 }
 
-pub(super) fn build(node: &Node, facts: &Facts, account: &Account) -> Value {
+pub(super) fn build(
+    node: &Node,
+    facts: &Facts,
+    account: &Account,
+    time: i64,
+) -> Result<Value, PlanError> {
     let name = account_name(node, facts);
     let hosts = facts.texts.hosts.as_deref().unwrap_or_default();
     let node_json = json!({
@@ -89,17 +96,32 @@ pub(super) fn build(node: &Node, facts: &Facts, account: &Account) -> Value {
         "role": node.role.map(|role| role.to_string()),
         "groups": node.groups,
     });
-    context! {
-        node => node_value(node, &name),
+    Ok(context! {
+        node => node_value(node, facts, &name)?,
         facts => Value::from(Serde(facts)),
         account => Value::from(Serde(account)),
         hosts_file => hosts::with_own_name(hosts, &node.name),
+        clock => clock(time),
         node_json => format!("{node_json:#}"),
-    }
+    })
 }
 
-fn node_value(node: &Node, account: &str) -> Value {
-    let network = node.static_network.as_ref().map(|network| {
+/// Returns a time as fake-hwclock(8) keeps it.
+fn clock(time: i64) -> Option<String> {
+    let day = Date::of_seconds(time)?;
+    let second = time.rem_euclid(SECONDS_PER_DAY);
+    let (hour, minute) =
+        (second.div_euclid(3600), second.div_euclid(60).rem_euclid(60));
+    let second = second.rem_euclid(60);
+    Some(format!("{day} {hour:02}:{minute:02}:{second:02}"))
+}
+
+fn node_value(
+    node: &Node,
+    facts: &Facts,
+    account: &str,
+) -> Result<Value, PlanError> {
+    let network = Value::from(node.static_network.as_ref().map(|network| {
         let (dns6, dns4): (Vec<_>, Vec<_>) =
             network.dns.iter().partition(|server| server.is_ipv6());
         let texts = |servers: Vec<&std::net::IpAddr>| {
@@ -114,14 +136,34 @@ fn node_value(node: &Node, account: &str) -> Value {
             dns4 => texts(dns4),
             dns6 => texts(dns6),
         }
-    });
+    }));
     let keys: Vec<String> = node
         .ssh_authorized_keys
         .keys
         .iter()
         .map(|key| key.text.clone())
         .collect();
-    context! {
+    let wifi = wifi::value(node)?;
+    // What gets a configuration of its own. A wired interface without an
+    // address is left to the image, which asks DHCP.
+    let on_wifi = wifi::interface(node);
+    let mut connections = Vec::new();
+    let mut connect = |interface: &str, network: Value| {
+        connections.push(context! {
+            interface,
+            network,
+            wifi => on_wifi == Some(interface),
+            uuid => uuid(&node.name, interface),
+        });
+    };
+    if on_wifi != Some(&node.interface) && node.static_network.is_some() {
+        connect(&node.interface, network.clone());
+    }
+    if let Some(interface) = on_wifi {
+        let own = interface == node.interface;
+        connect(interface, if own { network.clone() } else { ().into() });
+    }
+    Ok(context! {
         name => &node.name,
         interface => &node.interface,
         account => account,
@@ -130,9 +172,12 @@ fn node_value(node: &Node, account: &str) -> Value {
         timezone => &node.timezone,
         ntp => &node.ntp,
         static_network => network,
-        connection_uuid => uuid(&node.name, &node.interface),
+        wifi => wifi,
+        connections => connections,
+        locale => locale::value(node, facts)?,
+        cluster => node.role.is_some(),
         ssh_authorized_keys => keys,
-    }
+    })
 }
 
 /// Returns the account to make: the inventory's, or the one that people
@@ -193,6 +238,36 @@ pub(super) fn notes(node: &Node, facts: &Facts) -> Vec<String> {
             "`boot_directory` is {directory}, but this image mounts its boot \
              partition at {}: the image counts",
             facts.boot.mount
+        ));
+    }
+    if let Some(zone) = &node.timezone
+        && !facts.time_zones.contains(zone)
+        && !locale::knows_zones(facts)
+    {
+        notes.push(format!(
+            "the image has no tzdata: the time is UTC, not {zone}, until that \
+             package is installed"
+        ));
+    }
+    if !node.ntp.is_empty() && !facts.timesyncd && !facts.chrony {
+        notes.push(
+            "`ntp`: the image has neither systemd-timesyncd nor chrony"
+                .to_owned(),
+        );
+    }
+    if let Some(locale) = &node.locale
+        && !locale::is_built_in(locale)
+        && !facts.locale.generator
+    {
+        notes.push(format!(
+            "the image has no locale-gen: {locale} comes with the package \
+             `locales`, once that is installed"
+        ));
+    }
+    if !facts.leftovers.is_empty() {
+        notes.push(format!(
+            "the image has been customised before: {} removed",
+            facts.leftovers.join(", ")
         ));
     }
     if !facts.root_is_last {

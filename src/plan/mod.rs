@@ -7,8 +7,10 @@ mod artefact;
 mod context;
 mod custom;
 mod hosts;
+mod locale;
 mod show;
 mod table;
+mod wifi;
 
 pub use crate::profile::{Access, Action, Content, Edit, FileContent, Part};
 use crate::{
@@ -45,10 +47,27 @@ pub enum PlanError {
     /// The account cannot be made in this image.
     #[error("account")]
     Account(#[from] AccountError),
-    /// The inventory asks for something without which the node could not be
-    /// reached.
-    #[error("`{0}` is not supported by this version")]
-    Unsupported(&'static str),
+    /// The image does not know the time zone.
+    #[error(
+        "the image has no time zone `{zone}` in /usr/share/zoneinfo{}",
+        near.as_ref().map(|near| format!(" (did you mean `{near}`?)"))
+            .unwrap_or_default()
+    )]
+    TimeZone {
+        /// The inventory's.
+        zone: String,
+        /// One of the image's that is called alike.
+        near: Option<String>,
+    },
+    /// The image cannot make the locale.
+    #[error(
+        "the image knows no locale `{0}`: /usr/share/i18n/SUPPORTED has those \
+         that it can make"
+    )]
+    Locale(String),
+    /// The key of the wireless network was not looked up.
+    #[error("the key of the wireless network is in ${0}, which was not read")]
+    WifiKey(String),
     /// A file of the inventory's cannot be placed.
     #[error(transparent)]
     Custom(#[from] CustomError),
@@ -67,11 +86,9 @@ impl Plan {
         files: &[CustomFile],
         time: i64,
     ) -> Result<Self, PlanError> {
-        if node.wifi.is_some() {
-            return Err(PlanError::Unsupported("wifi"));
-        }
+        locale::check_zone(node, facts)?;
         let account = context::account(node, facts, time)?;
-        let context = context::build(node, facts, &account);
+        let context = context::build(node, facts, &account, time)?;
         let profile = profiles.choose(&context)?;
         let mut edits = profile.edits(&context)?;
         edits.extend(custom::edits(node, facts, &account, files)?);
@@ -79,7 +96,11 @@ impl Plan {
             node: node.name.clone(),
             profile: profile.name().to_owned(),
             profile_title: profile.title().to_owned(),
-            parts: profile.parts().to_vec(),
+            parts: profile
+                .parts(&context)?
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             edits,
             notes: context::notes(node, facts),
         })

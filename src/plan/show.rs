@@ -72,7 +72,9 @@ fn detail(edit: &Edit) -> String {
     match &edit.action {
         _ if edit.secret => " (secret)".to_owned(),
         Action::Write { content, .. } => format!(" ({} bytes)", content.len()),
-        Action::Append { text } => format!(" += {text:?}"),
+        Action::Append { text } | Action::Block { text } => {
+            format!(" += {text:?}")
+        }
         Action::KernelWords { words } => format!(" += {}", words.join(" ")),
         Action::ConfigTxt { key, value } => format!(": {key}={value}"),
         Action::Symlink { target } => format!(" -> {target}"),
@@ -109,7 +111,9 @@ fn edit_json(edit: &Edit) -> Value {
                 value["content"] = json!(text);
             }
         }
-        Action::Append { text } => value["content"] = json!(text),
+        Action::Append { text } | Action::Block { text } => {
+            value["content"] = json!(text);
+        }
         Action::KernelWords { words } => value["words"] = json!(words),
         Action::ConfigTxt { key, value: set } => {
             value["key"] = json!(key);

@@ -76,6 +76,12 @@ pub enum Action {
         /// Whole lines, with the last newline.
         text: String,
     },
+    /// Puts whole lines between two marks at the end of an existing file, in
+    /// place of what an earlier build put between such marks.
+    Block {
+        /// Whole lines, with the last newline.
+        text: String,
+    },
     /// Adds words to the one line of the kernel's command line.
     KernelWords {
         /// Words as `cgroup_enable=memory`.
@@ -114,6 +120,7 @@ impl Action {
         match self {
             Self::Write { .. } => "write",
             Self::Append { .. } => "append",
+            Self::Block { .. } => "block",
             Self::KernelWords { .. } => "kernel-words",
             Self::ConfigTxt { .. } => "config-txt",
             Self::Mkdir { .. } => "mkdir",

@@ -21,6 +21,9 @@ pub enum ProfileErrorKind {
         /// The profiles there are.
         known: Vec<String>,
     },
+    /// The profile says that this image cannot become this node.
+    #[error("{0}")]
+    Refused(String),
     /// A step does not make sense.
     #[error("{0}")]
     Step(String),

@@ -9,6 +9,7 @@
 mod content;
 mod edit;
 mod error;
+mod quote;
 mod render;
 mod schema;
 mod source;
@@ -22,7 +23,7 @@ pub use content::{Content, FileContent};
 pub use edit::{Access, Action, Edit, Part};
 pub use error::{ProfileError, ProfileErrorKind};
 use render::Renderer;
-use schema::{OsFile, StepFile};
+use schema::{OsFile, StepFile, Use};
 use source::Source;
 
 /// All profiles at hand.
@@ -90,10 +91,26 @@ impl Profile<'_> {
         &self.file.title
     }
 
-    /// Returns the names of the parts it is made of.
-    #[must_use]
-    pub fn parts(&self) -> &[String] {
-        &self.file.parts
+    /// Returns the names of the parts that are for one node. `context` is
+    /// what templates see.
+    pub fn parts(&self, context: &Value) -> Result<Vec<&str>, ProfileError> {
+        let failed = |error| {
+            ProfileErrorKind::Template(error)
+                .at(&format!("os/{}.yaml", self.name))
+        };
+        let renderer = Renderer::new(context.clone()).map_err(failed)?;
+        let mut parts = Vec::new();
+        for part in &self.file.parts {
+            match part {
+                Use::Always(part) => parts.push(part.as_str()),
+                Use::When(part) => {
+                    if renderer.holds(&part.when).map_err(failed)? {
+                        parts.push(part.part.as_str());
+                    }
+                }
+            }
+        }
+        Ok(parts)
     }
 
     /// Returns the edits for one node, in the order in which they are to be
@@ -102,7 +119,7 @@ impl Profile<'_> {
         let renderer = Renderer::new(context.clone())
             .map_err(|e| ProfileErrorKind::Template(e).at("os"))?;
         let mut edits = Vec::new();
-        for part in &self.file.parts {
+        for part in self.parts(context)? {
             let path = format!("part/{part}.yaml");
             let steps: Vec<StepFile> = parse(self.source, &path)?;
             self.render(&renderer, &path, &steps, &mut edits)?;

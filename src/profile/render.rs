@@ -1,9 +1,12 @@
 //! Templates: Jinja2 as Ansible users know it; an undefined variable is an
 //! error.
 
-use minijinja::{Environment, UndefinedBehavior, Value};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value, context};
+
+use super::quote;
 
 /// Renders the templates of one profile for one node and image.
+#[derive(Clone)]
 pub(super) struct Renderer {
     env: Environment<'static>,
     context: Value,
@@ -24,7 +27,27 @@ impl Renderer {
         );
         // Only HTML-like names would be escaped; there is no HTML here.
         env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        env.add_filter("hex", quote::hex);
+        env.add_filter("keyfile", quote::keyfile);
+        env.add_filter("octets", quote::octets);
+        env.add_filter("psk", quote::psk);
+        env.add_filter("yaml", quote::yaml);
         Ok(Self { env, context })
+    }
+
+    /// Returns one renderer for each item of the list that `expression`
+    /// gives, with the item as `item`.
+    pub(super) fn each(
+        &self,
+        expression: &str,
+    ) -> Result<Vec<Self>, minijinja::Error> {
+        let list =
+            self.env.compile_expression(expression)?.eval(&self.context)?;
+        let with = |item: Value| Self {
+            env: self.env.clone(),
+            context: context! { item, ..self.context.clone() },
+        };
+        Ok(list.try_iter()?.map(with).collect())
     }
 
     pub(super) fn text(
@@ -39,10 +62,15 @@ impl Renderer {
         &self,
         expression: &str,
     ) -> Result<bool, minijinja::Error> {
-        Ok(self
-            .env
-            .compile_expression(expression)?
-            .eval(&self.context)?
-            .is_true())
+        let value =
+            self.env.compile_expression(expression)?.eval(&self.context)?;
+        // Alone, it would be taken for `no`: `secret: yes` gave a secret away.
+        if value.is_undefined() {
+            return Err(minijinja::Error::new(
+                ErrorKind::UndefinedError,
+                format!("`{expression}`"),
+            ));
+        }
+        Ok(value.is_true())
     }
 }

@@ -17,12 +17,32 @@ pub(super) struct OsFile {
     /// Where several match, the highest wins.
     #[serde(default)]
     pub(super) priority: i32,
-    /// Names of files in `profiles/part/`, in order.
+    /// Files in `profiles/part/`, in order.
     #[serde(default, rename = "use")]
-    pub(super) parts: Vec<String>,
+    pub(super) parts: Vec<Use>,
     /// This profile's own steps, after the parts.
     #[serde(default)]
     pub(super) edits: Vec<StepFile>,
+}
+
+/// A part that a profile is made of.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Use {
+    /// Always, by its name.
+    Always(String),
+    /// Where an expression holds.
+    When(UseWhen),
+}
+
+/// `{part: NAME, when: EXPRESSION}`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UseWhen {
+    /// Its name.
+    pub(super) part: String,
+    /// Whether it is for this node and image.
+    pub(super) when: String,
 }
 
 /// One step: exactly one of the verbs, and what goes with it.
@@ -32,6 +52,8 @@ pub(super) struct StepFile {
     // Verbs: a path, or a list, as a template.
     pub(super) write: Option<String>,
     pub(super) append: Option<String>,
+    /// Lines of our own in a file of others, replaced at the next build.
+    pub(super) block: Option<String>,
     pub(super) kernel_words: Option<Vec<String>>,
     pub(super) config_txt: Option<BTreeMap<String, String>>,
     pub(super) mkdir: Option<String>,
@@ -42,8 +64,10 @@ pub(super) struct StepFile {
     pub(super) enable: Option<String>,
     /// A systemd unit to no longer start at boot.
     pub(super) disable: Option<String>,
+    /// Why there is no plan for this node on this image.
+    pub(super) refuse: Option<String>,
 
-    // Content of `write` and `append`, one of the three.
+    // Content of `write`, `append` and `block`, one of the three.
     /// A template in place.
     pub(super) content: Option<String>,
     /// A file of `profiles/templates/`, rendered.
@@ -64,8 +88,10 @@ pub(super) struct StepFile {
     pub(super) on: Part,
     /// Expression: whether this step is for this node and image.
     pub(super) when: Option<String>,
+    /// Expression: a list; the step is done for each `item` of it.
+    pub(super) each: Option<String>,
     /// What it is for.
     pub(super) why: Option<String>,
-    /// Content is a secret.
-    pub(super) secret: bool,
+    /// Expression: whether the content is a secret.
+    pub(super) secret: Option<String>,
 }

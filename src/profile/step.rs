@@ -17,14 +17,29 @@ pub(super) fn render(
     {
         return Ok(());
     }
+    let Some(each) = &step.each else {
+        return render_once(source, renderer, step, edits);
+    };
+    for renderer in renderer.each(each).map_err(ProfileErrorKind::Template)? {
+        render_once(source, &renderer, step, edits)?;
+    }
+    Ok(())
+}
+
+fn render_once(
+    source: &Source,
+    renderer: &Renderer,
+    step: &StepFile,
+    edits: &mut Vec<Edit>,
+) -> Result<(), ProfileErrorKind> {
     let step = Step { source, renderer, step };
     let before = edits.len();
     let verbs = step.verbs(edits)?;
     if verbs != 1 {
         return Err(ProfileErrorKind::Step(format!(
-            "a step has exactly one verb (write, append, kernel_words, \
-             config_txt, mkdir, symlink, access, remove, enable, disable); \
-             this one has {verbs}"
+            "a step has exactly one verb (write, append, block, \
+             kernel_words, config_txt, mkdir, symlink, access, remove, \
+             enable, disable, refuse); this one has {verbs}"
         )));
     }
     for edit in edits.iter().skip(before) {
@@ -45,6 +60,13 @@ impl Step<'_> {
         let step = self.step;
         let mut verbs = 0_u8;
         let why = self.text(step.why.as_deref().unwrap_or_default())?;
+        let secret = match &step.secret {
+            Some(expression) => self
+                .renderer
+                .holds(expression)
+                .map_err(ProfileErrorKind::Template)?,
+            None => false,
+        };
         let mut add = |path: String, action: Action| {
             let part = match action {
                 // These files are the firmware's own.
@@ -53,13 +75,7 @@ impl Step<'_> {
                 }
                 _ => step.on,
             };
-            edits.push(Edit {
-                part,
-                path,
-                action,
-                why: why.clone(),
-                secret: step.secret,
-            });
+            edits.push(Edit { part, path, action, why: why.clone(), secret });
         };
         let mut count = || verbs = verbs.saturating_add(1);
         if let Some(path) = &step.write {
@@ -72,6 +88,11 @@ impl Step<'_> {
             count();
             let text = self.content()?;
             add(self.text(path)?, Action::Append { text });
+        }
+        if let Some(path) = &step.block {
+            count();
+            let text = self.content()?;
+            add(self.text(path)?, Action::Block { text });
         }
         if let Some(words) = &step.kernel_words {
             count();
@@ -116,6 +137,7 @@ impl Step<'_> {
         }
         if let Some(unit) = &step.enable {
             count();
+            let unit = &self.text(unit)?;
             // A template unit's instance links to the template.
             let file = match (unit.find('@'), unit.rfind('.')) {
                 (Some(at), Some(dot)) if at < dot => {
@@ -134,6 +156,9 @@ impl Step<'_> {
         if let Some(unit) = &step.disable {
             count();
             add(self.wants(unit), Action::Remove);
+        }
+        if let Some(reason) = &step.refuse {
+            return Err(ProfileErrorKind::Refused(self.text(reason)?));
         }
         Ok(verbs)
     }

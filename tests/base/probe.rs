@@ -12,7 +12,7 @@ use piflash::base::{
 use std::path::Path;
 
 /// Every release with a made image.
-pub const RELEASES: [&str; 10] = [
+pub const RELEASES: [&str; 11] = [
     "buster",
     "bullseye",
     "bookworm",
@@ -22,6 +22,7 @@ pub const RELEASES: [&str; 10] = [
     "ubuntu-22.04",
     "ubuntu-24.04",
     "ubuntu-25.10",
+    "ubuntu-26.04",
     "debian",
 ];
 
@@ -220,6 +221,11 @@ fn ubuntu_with_ab_boot() {
     assert_ubuntu(&facts, "questing", 257);
     assert_eq!(facts.boot.cmdline_path, "current/cmdline.txt");
     assert_eq!(facts.boot.config_path, "config.txt");
+    let facts = snapshot("ubuntu-26.04");
+    assert_eq!(facts.os.codename.as_deref(), Some("resolute"));
+    assert_eq!(facts.systemd, Some(259));
+    assert_eq!(facts.boot.cmdline_path, "current/cmdline.txt");
+    assert!(facts.chrony && !facts.timesyncd);
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub mod image;
 pub mod list;
 pub mod memory;
 pub mod oracle;
+pub mod plan;
 pub mod releases;
 pub mod server;
 pub mod tree;

@@ -48,6 +48,29 @@ fn mount(root: &Tree<'_>) -> Result<(String, String), ProbeError> {
     Err(ProbeError::NoBootMount(root.place(fstab)))
 }
 
+/// What rpi-imager's older formats and people put on the FAT for the first
+/// boot to take over. The seeds of cloud-init are stock files.
+const CUSTOMISATIONS: [&str; 7] = [
+    "/custom.toml",
+    "/firstrun.sh",
+    "/rpi-preseed.toml",
+    "/userconf",
+    "/userconf.txt",
+    "/wpa_supplicant.conf",
+    "/wpa_supplicant.txt",
+];
+
+/// Returns the files of an earlier customisation.
+pub(super) fn leftovers(boot: &Tree<'_>) -> Result<Vec<String>, ProbeError> {
+    let mut found = Vec::new();
+    for path in CUSTOMISATIONS {
+        if boot.exists(path)? {
+            found.push(path.to_owned());
+        }
+    }
+    Ok(found)
+}
+
 /// Decides who grows the root partition, from the kernel's words and the
 /// programs that they start.
 pub(super) fn first_boot(

@@ -5,6 +5,7 @@ mod boot;
 mod cloud_init;
 mod error;
 mod image;
+mod locale;
 mod network;
 mod os;
 mod packages;
@@ -12,6 +13,7 @@ mod system;
 mod tree;
 mod units;
 mod volume;
+mod wifi;
 
 use crate::{
     base::facts::{
@@ -188,6 +190,14 @@ fn facts(
         systemd: system::systemd(root, packages)?,
         iptables: packages.get("iptables").map(|p| p.version.clone()),
         kernels: system::kernels(root)?,
+        chrony: root.exists("/usr/sbin/chronyd")?,
+        fake_hwclock: root.exists("/usr/sbin/fake-hwclock")?
+            || root.exists("/sbin/fake-hwclock")?,
+        wifi: wifi::read(root, packages)?,
+        locale: locale::read(root)?,
+        piwiz: root.exists("/etc/xdg/autostart/piwiz.desktop")?,
+        leftovers: boot::leftovers(boot)?,
+        time_zones: locale::time_zones(root)?,
         timesyncd: units.state("systemd-timesyncd.service")?.present,
         sudo: packages.has("sudo") || root.exists("/usr/bin/sudo")?,
         accounts: system::accounts(root, &texts)?,

@@ -25,6 +25,7 @@ pub(super) fn texts(
         hostname: root.exact_text("/etc/hostname")?,
         cmdline: boot.exact_text(&format!("/{}", facts.cmdline_path))?,
         config: boot.exact_text(&format!("/{}", facts.config_path))?,
+        locales: root.text("/usr/share/i18n/SUPPORTED")?,
     })
 }
 
@@ -99,7 +100,8 @@ pub(super) fn ssh(
     });
     let regenerates_host_keys =
         units.state("regenerate_ssh_host_keys.service")?;
-    Ok(SshFacts { installed, enabled, drop_ins, regenerates_host_keys })
+    let masked = units.masked("ssh.service")?;
+    Ok(SshFacts { installed, enabled, masked, drop_ins, regenerates_host_keys })
 }
 
 /// Returns who sets up swap.

@@ -35,8 +35,7 @@ impl<'a> Units<'a> {
 
     /// Returns the state of `unit`, given with its suffix.
     pub(super) fn state(&self, unit: &str) -> Result<ServiceState, ProbeError> {
-        let mask = self.root.link(&format!("/etc/systemd/system/{unit}"))?;
-        if mask.as_deref() == Some("/dev/null") {
+        if self.masked(unit)? {
             return Ok(ServiceState { present: true, enabled: false });
         }
         for dir in UNIT_DIRS {
@@ -46,6 +45,12 @@ impl<'a> Units<'a> {
             }
         }
         self.init_script(unit)
+    }
+
+    /// Returns whether `unit` is masked for good.
+    pub(super) fn masked(&self, unit: &str) -> Result<bool, ProbeError> {
+        let link = self.root.link(&format!("/etc/systemd/system/{unit}"))?;
+        Ok(link.as_deref() == Some("/dev/null"))
     }
 
     /// Returns whether `unit` is present and starts at boot.

@@ -1,6 +1,7 @@
 //! From a plan to bytes: the only place where the two meet.
 
 mod content;
+mod lines;
 mod readback;
 
 use std::{collections::BTreeMap, error::Error, fmt};
@@ -149,7 +150,10 @@ fn apply_one(
             Ok(Expected::File { content, access })
         }
         Action::Append { text } => {
-            rewrite(fs, path, mtime, |old| append(old, text))
+            rewrite(fs, path, mtime, |old| lines::append(old, text))
+        }
+        Action::Block { text } => {
+            rewrite(fs, path, mtime, |old| lines::block(old, text))
         }
         Action::KernelWords { words } => rewrite(fs, path, mtime, |old| {
             words
@@ -178,22 +182,6 @@ fn apply_one(
             Ok(Expected::Absent)
         }
     }
-}
-
-/// Adds whole lines at the end, unless they are there one after another.
-fn append(old: &str, text: &str) -> String {
-    let newline = |text: &str| match text {
-        "" => "",
-        text if text.ends_with('\n') => "",
-        _ => "\n",
-    };
-    let lines = format!("{text}{}", newline(text));
-    let new = format!("{old}{}", newline(old));
-    // `#a` and `ab` are not the line `a`.
-    if new.starts_with(&lines) || new.contains(&format!("\n{lines}")) {
-        return old.to_owned();
-    }
-    new + &lines
 }
 
 const ROOT: Access = Access { mode: 0o755, uid: 0, gid: 0 };
@@ -234,30 +222,4 @@ fn rewrite(
         fs.write(path, &new.as_bytes(), Meta { mtime, ..stat.meta })?;
     }
     Ok(Expected::File { content: new.into(), access: None })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::append;
-
-    #[test]
-    fn appends_whole_lines_once() {
-        for (old, text, new) in [
-            ("", "a\n", "a\n"),
-            ("x", "a\n", "x\na\n"),
-            ("x\n", "a", "x\na\n"),
-            ("#a\n", "a\n", "#a\na\n"),
-            ("ab\n", "a", "ab\na\n"),
-            ("x\nab", "a", "x\nab\na\n"),
-            ("x\n", "\na\nb\n", "x\n\na\nb\n"),
-            ("a\nc\nb\n", "a\nb\n", "a\nc\nb\na\nb\n"),
-        ] {
-            assert_eq!(append(old, text), new, "{old:?} + {text:?}");
-            assert_eq!(append(new, text), new, "again: {old:?} + {text:?}");
-        }
-        // What is there stays as it is, without its last newline too.
-        for old in ["a", "a\n", "x\na", "a\nx\n"] {
-            assert_eq!(append(old, "a\n"), old);
-        }
-    }
 }
