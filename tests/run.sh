@@ -21,7 +21,7 @@ needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     mkfs.vfat:dosfstools fsck.vfat:dosfstools mcopy:mtools sfdisk:fdisk
     xz:xz-utils zstd:zstd zip:zip shellcheck:shellcheck busybox:busybox
     dash:dash gpg:gnupg losetup:mount mkfs.btrfs:btrfs-progs
-    mkfs.xfs:xfsprogs"
+    mkfs.xfs:xfsprogs openssl:openssl kubectl:kubernetes-client"
 
 missing() {
     for pair in $needed; do
