@@ -22,7 +22,8 @@ needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     xz:xz-utils zstd:zstd zip:zip shellcheck:shellcheck busybox:busybox
     dash:dash gpg:gnupg losetup:mount mkfs.btrfs:btrfs-progs
     mkfs.xfs:xfsprogs script:bsdutils nmcli:network-manager
-    netplan:netplan.io wpa_supplicant:wpasupplicant"
+    netplan:netplan.io wpa_supplicant:wpasupplicant openssl:openssl
+    kubectl:kubernetes-client"
 
 missing() {
     for pair in $needed; do
