@@ -12,6 +12,7 @@ pub mod base;
 pub mod commands;
 pub mod disk;
 pub mod fs;
+pub mod identity;
 pub mod inventory;
 pub mod plan;
 pub mod profile;

@@ -89,6 +89,7 @@ fn becomes_a_node(name: &str) {
     let base = env.work().join("base.img");
     case.write(&base).unwrap();
     env.write("inventory.yml", inventory(name));
+    env.known_identity();
 
     let plan = env.run(&["plan", "node3", "--image", "base.img"]);
     assert_eq!(plan.code, Some(0), "{name}: {plan}");

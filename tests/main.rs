@@ -18,6 +18,7 @@ mod fat;
 mod fetch;
 mod firstboot;
 mod golden;
+mod identity;
 mod images_update;
 mod inventory;
 mod layers;

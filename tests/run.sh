@@ -21,7 +21,8 @@ needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     mkfs.vfat:dosfstools fsck.vfat:dosfstools mcopy:mtools sfdisk:fdisk
     xz:xz-utils zstd:zstd zip:zip shellcheck:shellcheck busybox:busybox
     dash:dash gpg:gnupg losetup:mount mkfs.btrfs:btrfs-progs
-    mkfs.xfs:xfsprogs"
+    mkfs.xfs:xfsprogs ssh:openssh-client ssh-keygen:openssh-client
+    sshd:openssh-server"
 
 missing() {
     for pair in $needed; do

@@ -13,4 +13,4 @@ pub mod lock;
 pub mod probe;
 pub mod signature;
 pub mod unpack;
-mod whole;
+pub(crate) mod whole;

@@ -8,7 +8,7 @@ use std::{
 use tempfile::NamedTempFile;
 
 /// Puts `content` at `path`, in place of what was there.
-pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),

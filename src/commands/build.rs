@@ -8,10 +8,11 @@ use std::{
 use clap::Args;
 
 use super::{
+    access::Access,
     error::{CommandError, Kind, Result},
     record::Record,
     shelf::ImageArgs,
-    workshop::{Job, Workshop},
+    workshop::{Job, Workshop, find},
 };
 use crate::{
     base::{facts::FirstBoot, image::Origin},
@@ -22,6 +23,7 @@ use crate::{
         ext4::{EditOptions, Ext4},
         ext4_view::Ext4View,
     },
+    identity::HostKeys,
     plan::Part,
     progress::Progress,
     sink::raw::{self, Method, RawOptions, Written},
@@ -46,7 +48,8 @@ pub(super) struct BuildArgs {
     #[arg(long)]
     locked: bool,
 
-    /// Where images are written, in its `images/`
+    /// Where images are written, in its `images/`, and secrets are kept, in
+    /// its `secrets/`
     #[arg(long, value_name = "DIR", default_value = "build")]
     build_dir: PathBuf,
 }
@@ -62,7 +65,7 @@ pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
         args.nodes.iter().filter(|name| seen.insert(*name)).cloned().collect()
     };
     // What is wrong with any of them is said before the first is written.
-    let jobs = names
+    let mut jobs = names
         .iter()
         .map(|name| workshop.prepare(name, ui))
         .collect::<Result<Vec<_>>>()?;
@@ -70,16 +73,41 @@ pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
     for job in &jobs {
         record.check(job, ui)?;
     }
-    for job in &jobs {
+    let host_keys = identify(&workshop, &mut jobs, &args.build_dir)?;
+    for (job, host_keys) in jobs.iter().zip(&host_keys) {
         let dest = args
             .build_dir
             .join("images")
             .join(format!("{}.img", job.plan.node));
         let built = build_one(job, &dest, workshop.time, ui)?;
         record.built(job, ui)?;
-        ui.say(&summary(job, &dest, &built));
+        ui.say(&summary(job, host_keys, &dest, &built));
     }
     Ok(())
+}
+
+/// Gives every job the secrets of its node, and writes down how ssh reaches
+/// them: before the first card can boot.
+fn identify(
+    workshop: &Workshop,
+    jobs: &mut [Job],
+    build_dir: &Path,
+) -> Result<Vec<HostKeys>> {
+    let access = Access::new(build_dir);
+    let mut found = Vec::new();
+    for job in jobs.iter_mut() {
+        let node = find(&workshop.inventory, &job.plan.node)?;
+        let identity = access.identity(node)?;
+        workshop.identify(job, &identity)?;
+        found.push((node, identity.host_keys));
+    }
+    let nodes: Vec<_> = found
+        .iter()
+        .zip(&*jobs)
+        .map(|((node, keys), job)| (*node, keys, &*job.plan.account))
+        .collect();
+    access.write(&nodes)?;
+    Ok(found.into_iter().map(|(_, keys)| keys).collect())
 }
 
 struct Built {
@@ -169,8 +197,13 @@ fn check(
     Err(CommandError::new(Kind::Verification, report))
 }
 
-fn summary(job: &Job, dest: &Path, built: &Built) -> String {
-    let Job { plan, image, keys } = job;
+fn summary(
+    job: &Job,
+    host_keys: &HostKeys,
+    dest: &Path,
+    built: &Built,
+) -> String {
+    let Job { plan, image, keys, .. } = job;
     let mut text = format!("{}\n", dest.display());
     let mut line = |name: &str, value: String| {
         // Writing to a String cannot fail.
@@ -223,6 +256,12 @@ fn summary(job: &Job, dest: &Path, built: &Built) -> String {
     for key in keys {
         line("SSH key", key.clone());
     }
+    if image.facts.ssh.installed {
+        for key in host_keys.iter() {
+            let kind = key.public().split(' ').next().unwrap_or_default();
+            line("host key", format!("{kind} {}", key.fingerprint()));
+        }
+    }
     for note in &plan.notes {
         line("note", note.clone());
     }
@@ -249,12 +288,18 @@ fn summary(job: &Job, dest: &Path, built: &Built) -> String {
     for (number, what) in power_up(job).into_iter().enumerate() {
         line(if number == 0 { "power-up" } else { "" }, what.to_owned());
     }
+    if image.facts.ssh.installed && !keys.is_empty() {
+        // .../images/node3.img
+        let dir = dest.ancestors().nth(2).unwrap_or(Path::new(""));
+        let config = dir.join("ssh_config");
+        line("log in", format!("ssh -F {} {}", config.display(), plan.node));
+    }
     text
 }
 
 /// What the node does when it is powered up: only what this image does.
 fn power_up(job: &Job) -> Vec<&'static str> {
-    let Job { plan, image, keys } = job;
+    let Job { plan, image, keys, .. } = job;
     let has = |name: &str| plan.parts.iter().any(|part| part == name);
     let facts = &image.facts;
     let grows = facts.root_is_last && facts.first_boot != FirstBoot::None;

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     base::image::{Image, Origin},
+    identity::NodeIdentity,
     inventory::{
         self, FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey,
     },
@@ -35,6 +36,7 @@ pub(super) struct Job {
     pub(super) plan: Plan,
     pub(super) image: Rc<Image>,
     pub(super) keys: Vec<String>,
+    files: Vec<CustomFile>,
 }
 
 impl Workshop {
@@ -68,32 +70,65 @@ impl Workshop {
         })
     }
 
-    /// Plans one node: opens its image, unless an earlier node did.
+    /// Plans one node: opens its image, unless an earlier node did. The plan
+    /// is without the node's secrets, which are only made when a build is
+    /// sure to begin: see [`Workshop::identify`].
     pub(super) fn prepare(&mut self, name: &str, ui: &Ui) -> Result<Job> {
-        let node = self.inventory.node(name).map_err(|error| {
-            CommandError::usage(error.to_string())
-                .hint(format!("there are: {}", error.known.join(", ")))
-        })?;
+        let node = find(&self.inventory, name)?;
         let image = self.shelf.get(node, ui)?;
         check_login(node, &image)?;
         let files = custom_files(node)?;
-        let (profiles, time) = (&self.profiles, self.time);
-        let plan = Plan::new(node, &image.facts, profiles, &files, time)
-            .map_err(|e| {
+        let plan = self.plan(node, &image, None, &files)?;
+        let keys = node.ssh_authorized_keys.keys.iter().map(key).collect();
+        Ok(Job { plan, image, keys, files })
+    }
+
+    /// Plans a job again, now with the secrets of its node.
+    pub(super) fn identify(
+        &self,
+        job: &mut Job,
+        identity: &NodeIdentity,
+    ) -> Result<()> {
+        let node = find(&self.inventory, &job.plan.node)?;
+        job.plan = self.plan(node, &job.image, Some(identity), &job.files)?;
+        Ok(())
+    }
+
+    fn plan(
+        &self,
+        node: &Node,
+        image: &Image,
+        identity: Option<&NodeIdentity>,
+        files: &[CustomFile],
+    ) -> Result<Plan> {
+        let (profiles, facts) = (&self.profiles, &image.facts);
+        Plan::new(node, facts, profiles, identity, files, self.time).map_err(
+            |e| {
                 CommandError::failed(
                     format!(
-                        "cannot plan {name} on {} ({}, {}, network: {})",
+                        "cannot plan {} on {} ({}, {}, network: {})",
+                        node.name,
                         image.name,
-                        image.facts.os.pretty_name,
-                        image.facts.architecture,
-                        image.facts.network.stack,
+                        facts.os.pretty_name,
+                        facts.architecture,
+                        facts.network.stack,
                     ),
                     &e,
                 )
-            })?;
-        let keys = node.ssh_authorized_keys.keys.iter().map(key).collect();
-        Ok(Job { plan, image, keys })
+            },
+        )
     }
+}
+
+/// Finds a node by its name.
+pub(super) fn find<'i>(
+    inventory: &'i Inventory,
+    name: &str,
+) -> Result<&'i Node> {
+    inventory.node(name).map_err(|error| {
+        CommandError::usage(error.to_string())
+            .hint(format!("there are: {}", error.known.join(", ")))
+    })
 }
 
 /// Reads the files that the inventory wants on the node.

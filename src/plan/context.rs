@@ -1,5 +1,5 @@
-//! What templates see: `node`, `facts`, `account`, `hosts_file` and
-//! `node_json`.
+//! What templates see: `node`, `facts`, `identity`, `account`, `hosts_file`
+//! and `node_json`.
 
 use minijinja::{
     context,
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     base::facts::{Facts, Flavour},
+    identity::{HostKey, HostKeys, NodeIdentity},
     inventory::{Hidden, Node},
 };
 
@@ -78,23 +79,44 @@ pub(super) fn account(
     Ok(account::add(database, &name, password_hash, day)?)
 }
 
-pub(super) fn build(node: &Node, facts: &Facts, account: &Account) -> Value {
-    let name = account_name(node, facts);
+pub(super) fn build(
+    node: &Node,
+    facts: &Facts,
+    identity: Option<&NodeIdentity>,
+    account: &Account,
+) -> Value {
     let hosts = facts.texts.hosts.as_deref().unwrap_or_default();
     let node_json = json!({
         "version": 1,
         "name": node.name,
         "address": node.address.map(|address| address.to_string()),
-        "account": name,
+        "account": account.name,
         "role": node.role.map(|role| role.to_string()),
         "groups": node.groups,
     });
     context! {
-        node => node_value(node, &name),
+        node => node_value(node, &account.name),
+        identity => identity_value(identity),
         facts => Value::from(Serde(facts)),
         account => Value::from(Serde(account)),
         hosts_file => hosts::with_own_name(hosts, &node.name),
         node_json => format!("{node_json:#}"),
+    }
+}
+
+/// Without an identity its secrets are empty: what is made of them is masked
+/// where such a plan is shown.
+fn identity_value(identity: Option<&NodeIdentity>) -> Value {
+    let key = |of: fn(&HostKeys) -> &HostKey| {
+        let key = identity.map(|identity| of(&identity.host_keys));
+        context! {
+            private => key.map(HostKey::private).unwrap_or_default(),
+            public => key.map(HostKey::public).unwrap_or_default(),
+        }
+    };
+    context! {
+        ssh_host_ed25519 => key(|keys| &keys.ed25519),
+        ssh_host_ecdsa => key(|keys| &keys.ecdsa),
     }
 }
 
@@ -167,7 +189,11 @@ fn uuid(node: &str, interface: &str) -> String {
 }
 
 /// Returns what the owner should know about this node's image.
-pub(super) fn notes(node: &Node, facts: &Facts) -> Vec<String> {
+pub(super) fn notes(
+    node: &Node,
+    facts: &Facts,
+    account: &Account,
+) -> Vec<String> {
     let mut notes = Vec::new();
     if node.static_network.is_none() {
         notes.push(
@@ -179,7 +205,7 @@ pub(super) fn notes(node: &Node, facts: &Facts) -> Vec<String> {
     {
         notes.push(format!(
             "no SSH key and no `password_hash`: nobody can log in as {}",
-            account_name(node, facts)
+            account.name
         ));
     }
     if !facts.ssh.installed {

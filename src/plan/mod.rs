@@ -12,6 +12,7 @@ mod table;
 pub use crate::profile::{Access, Action, Edit, Part};
 use crate::{
     base::facts::Facts,
+    identity::NodeIdentity,
     inventory::Node,
     profile::{ProfileError, Profiles},
 };
@@ -23,6 +24,8 @@ pub use custom::{CustomError, CustomFile};
 pub struct Plan {
     /// The node's name.
     pub node: String,
+    /// The login name of the account that is made.
+    pub account: String,
     /// The profile's name, as `raspberry-pi-os`.
     pub profile: String,
     /// The profile's title.
@@ -58,11 +61,14 @@ pub enum PlanError {
 
 impl Plan {
     /// Plans `node` on an image with `facts`, at `time` (seconds since the
-    /// epoch). `files` are those that the inventory names, read.
+    /// epoch). `files` are those that the inventory names, read. Without
+    /// `identity` the plan is to be shown, not for a card: looking makes no
+    /// secret, and reads none.
     pub fn new(
         node: &Node,
         facts: &Facts,
         profiles: &Profiles,
+        identity: Option<&NodeIdentity>,
         files: &[CustomFile],
         time: i64,
     ) -> Result<Self, PlanError> {
@@ -70,7 +76,7 @@ impl Plan {
             return Err(PlanError::Unsupported("wifi"));
         }
         let account = context::account(node, facts, time)?;
-        let context = context::build(node, facts, &account);
+        let context = context::build(node, facts, identity, &account);
         let profile = profiles.choose(&context)?;
         let mut edits = profile.edits(&context)?;
         edits.extend(custom::edits(node, facts, &account, files)?);
@@ -80,7 +86,8 @@ impl Plan {
             profile_title: profile.title().to_owned(),
             parts: profile.parts().to_vec(),
             edits,
-            notes: context::notes(node, facts),
+            notes: context::notes(node, facts, &account),
+            account: account.name,
         })
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Programs and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 13] = [
+const PACKAGES: [(&str, &str); 16] = [
     ("debugfs", "e2fsprogs"),
     ("dumpe2fs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
@@ -23,6 +23,9 @@ const PACKAGES: [(&str, &str); 13] = [
     ("mmd", "mtools"),
     ("mtype", "mtools"),
     ("sfdisk", "fdisk"),
+    ("ssh", "openssh-client"),
+    ("ssh-keygen", "openssh-client"),
+    ("sshd", "openssh-server"),
     ("shellcheck", "shellcheck"),
     ("zstd", "zstd"),
 ];
