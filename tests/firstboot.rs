@@ -157,6 +157,66 @@ fn the_home_step_fills_what_is_missing_and_keeps_what_is_there() {
     }
 }
 
+/// The first boot of bullseye: its keys are not the node's.
+#[test]
+fn host_keys_are_put_back_before_sshd_starts() {
+    let script = repository().join("firstboot/ssh-host-keys");
+    let mode = |node: &Node, path: &str| {
+        let path = node.root.path().join(path);
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    };
+    for shell in SHELLS {
+        let node = Node::new(&[]);
+        node.write("etc/piflash/ssh/ssh_host_ed25519_key", "ours\n");
+        node.write("etc/piflash/ssh/ssh_host_ed25519_key.pub", "public\n");
+        node.write("etc/piflash/ssh/ssh_host_ecdsa_key", "");
+        node.write("etc/ssh/ssh_host_ed25519_key", "made by the system\n");
+        node.write("etc/ssh/ssh_host_ecdsa_key", "ecdsa\n");
+        node.write("etc/ssh/ssh_host_rsa_key", "rsa\n");
+        node.write("etc/ssh/moduli", "primes\n");
+        // Power went in the middle of an earlier start.
+        node.write("etc/ssh/.piflash-part", "ou");
+        let key = "etc/ssh/ssh_host_ed25519_key";
+        let run = || {
+            let output = node.run(shell, &script, &[]);
+            assert!(output.status.success(), "{shell:?} {output:?}");
+        };
+        run();
+        assert_eq!(node.read(key), "ours\n");
+        assert_eq!(mode(&node, key), 0o600);
+        assert_eq!(node.read(&format!("{key}.pub")), "public\n");
+        assert_eq!(mode(&node, &format!("{key}.pub")), 0o644);
+        assert_eq!(node.read("etc/ssh/ssh_host_ecdsa_key"), "ecdsa\n");
+        assert_eq!(node.read("etc/ssh/ssh_host_rsa_key"), "rsa\n");
+        assert_eq!(node.read("etc/ssh/moduli"), "primes\n");
+        let part = node.root.path().join("etc/ssh/.piflash-part");
+        assert!(!part.exists());
+
+        // Right already: nothing is written.
+        let inode = || {
+            use std::os::unix::fs::MetadataExt;
+            fs::metadata(node.root.path().join(key)).unwrap().ino()
+        };
+        let before = inode();
+        run();
+        assert_eq!(inode(), before, "{shell:?}");
+
+        fs::remove_file(node.root.path().join(key)).unwrap();
+        run();
+        assert_eq!(node.read(key), "ours\n");
+
+        // Where it cannot, it says so, and sshd starts all the same ("-").
+        fs::remove_dir_all(node.root.path().join("etc/ssh")).unwrap();
+        let output = node.run(shell, &script, &[]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+    let unit = fs::read_to_string(repository().join("profiles/part/ssh.yaml"))
+        .unwrap();
+    let before = unit.find("ExecStartPre=-/usr/local/lib/piflash/ssh-host");
+    let after = unit.find("ExecStartPre=/usr/bin/ssh-keygen -A");
+    assert!(before.unwrap() < after.unwrap());
+}
+
 #[test]
 fn piflash_node_tells_before_and_after() {
     let script = repository().join("firstboot/piflash-node");

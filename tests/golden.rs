@@ -168,6 +168,7 @@ fn becomes_a_node(name: &str, variant: &str) {
     let releases = Releases::start();
     let inventory = inventory(name, dash, variant, &releases);
     env.write("inventory.yml", inventory);
+    env.known_identity();
 
     let plan = env.run(&["plan", "node3", "--image", "base.img"]);
     assert_eq!(plan.code, Some(0), "{name}: {plan}");

@@ -23,7 +23,8 @@ needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     dash:dash gpg:gnupg losetup:mount mkfs.btrfs:btrfs-progs
     mkfs.xfs:xfsprogs script:bsdutils nmcli:network-manager
     netplan:netplan.io wpa_supplicant:wpasupplicant openssl:openssl
-    kubectl:kubernetes-client"
+    kubectl:kubernetes-client ssh:openssh-client ssh-keygen:openssh-client
+    sshd:openssh-server"
 
 missing() {
     for pair in $needed; do

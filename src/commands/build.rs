@@ -7,6 +7,7 @@ use std::{
 use clap::Args;
 
 use super::{
+    access::Access,
     error::{CommandError, Kind, Result},
     record::Record,
     shelf::ImageArgs,
@@ -21,6 +22,7 @@ use crate::{
         ext4::{EditOptions, Ext4},
         ext4_view::Ext4View,
     },
+    identity::HostKeys,
     plan::Part,
     sink::raw::{self, Method, RawOptions, Written},
     ui::{self, Report, Ui},
@@ -45,7 +47,8 @@ pub(super) struct BuildArgs {
     #[arg(long)]
     locked: bool,
 
-    /// Where images are written, in its `images/`
+    /// Where images are written, in its `images/`, and secrets are kept, in
+    /// its `secrets/`
     #[arg(long, value_name = "DIR", default_value = "build")]
     build_dir: PathBuf,
 }
@@ -56,22 +59,46 @@ pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
     let given = if args.all { &[] } else { args.nodes.as_slice() };
     let names = workshop.names(given);
     // What is wrong with any of them is said before the first is written.
-    let jobs = workshop.prepare(&names, ui)?;
+    let mut jobs = workshop.prepare(&names, ui)?;
     let mut record =
         Record::open(inventory, args.locked, args.image.cache().ok())?;
     for job in &jobs {
         record.check(job, ui)?;
     }
-    for job in &jobs {
+    let host_keys = identify(&workshop, &mut jobs, &args.build_dir)?;
+    for (job, host_keys) in jobs.iter().zip(&host_keys) {
         let dest = args
             .build_dir
             .join("images")
             .join(format!("{}.img", job.plan.node));
         let built = build_one(job, &dest, workshop.time, ui)?;
         record.built(job, ui)?;
-        ui.say(&summary(job, &dest, &built));
+        ui.say(&summary(job, host_keys, &dest, &built));
     }
     Ok(())
+}
+
+/// Gives every job the secrets of its node, and writes down how ssh reaches
+/// them: before the first card can boot.
+fn identify(
+    workshop: &Workshop,
+    jobs: &mut [Job],
+    build_dir: &Path,
+) -> Result<Vec<HostKeys>> {
+    let access = Access::new(build_dir);
+    let mut found = Vec::new();
+    for job in jobs.iter_mut() {
+        let identity = access.identity(&job.node)?;
+        workshop.identify(job, &identity)?;
+        found.push(identity.host_keys);
+    }
+    let nodes: Vec<_> = found
+        .iter()
+        .zip(&*jobs)
+        .map(|(keys, job)| (&job.node, keys, &*job.plan.account))
+        .collect();
+    access.write(&nodes)?;
+    Ok(found)
 }
 
 struct Built {
@@ -161,8 +188,13 @@ fn check(
     Err(CommandError::new(Kind::Verification, report))
 }
 
-fn summary(job: &Job, dest: &Path, built: &Built) -> String {
-    let Job { plan, image, keys, artefacts } = job;
+fn summary(
+    job: &Job,
+    host_keys: &HostKeys,
+    dest: &Path,
+    built: &Built,
+) -> String {
+    let Job { plan, image, keys, artefacts, .. } = job;
     let mut text = format!("{}\n", dest.display());
     let mut line = |name: &str, value: String| {
         // Writing to a String cannot fail.
@@ -223,6 +255,12 @@ fn summary(job: &Job, dest: &Path, built: &Built) -> String {
     for key in keys {
         line("SSH key", key.clone());
     }
+    if image.facts.ssh.installed {
+        for key in host_keys.iter() {
+            let kind = key.public().split(' ').next().unwrap_or_default();
+            line("host key", format!("{kind} {}", key.fingerprint()));
+        }
+    }
     for note in &plan.notes {
         line("note", note.clone());
     }
@@ -248,6 +286,12 @@ fn summary(job: &Job, dest: &Path, built: &Built) -> String {
     );
     for (number, what) in power_up(job).into_iter().enumerate() {
         line(if number == 0 { "power-up" } else { "" }, what.to_owned());
+    }
+    if image.facts.ssh.installed && !keys.is_empty() {
+        // .../images/node3.img
+        let dir = dest.ancestors().nth(2).unwrap_or(Path::new(""));
+        let config = dir.join("ssh_config");
+        line("log in", format!("ssh -F {} {}", config.display(), plan.node));
     }
     text
 }

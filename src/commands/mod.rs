@@ -1,5 +1,6 @@
 //! One file a command; the only room that knows every other.
 
+mod access;
 mod artefacts;
 mod build;
 mod cli;

@@ -19,6 +19,7 @@ use crate::{
         artefact::Gathered,
         image::{Image, Origin},
     },
+    identity::NodeIdentity,
     inventory::{
         self, FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey, WifiKey,
     },
@@ -43,6 +44,9 @@ pub(super) struct Job {
     pub(super) image: Rc<Image>,
     pub(super) keys: Vec<String>,
     pub(super) artefacts: Gathered,
+    files: Vec<CustomFile>,
+    /// With the key of its wireless network.
+    pub(super) node: Node,
 }
 
 impl Workshop {
@@ -96,7 +100,9 @@ impl Workshop {
         self.shelf.get(&self.nodes(names)?, ui)
     }
 
-    /// Gets the images of nodes, and plans the nodes on them.
+    /// Gets the images of nodes, and plans the nodes on them. The plans are
+    /// without the nodes' secrets, which are only made when a build is sure
+    /// to begin: see [`Workshop::identify`].
     pub(super) fn prepare(
         &self,
         names: &[String],
@@ -104,42 +110,66 @@ impl Workshop {
     ) -> Result<Vec<Job>> {
         let images = self.images(names, ui)?;
         let jobs = self.nodes(names)?.into_iter().zip(images);
-        jobs.map(|(node, image)| self.plan(node, image, ui)).collect()
+        jobs.map(|(node, image)| self.job(node, image, ui)).collect()
     }
 
     fn nodes(&self, names: &[String]) -> Result<Vec<&Node>> {
-        let find = |name: &String| {
-            self.inventory.node(name).map_err(|error| {
-                CommandError::usage(error.to_string())
-                    .hint(format!("there are: {}", error.known.join(", ")))
-            })
-        };
-        names.iter().map(find).collect()
+        names.iter().map(|name| find(&self.inventory, name)).collect()
     }
 
-    fn plan(&self, node: &Node, image: Rc<Image>, ui: &Ui) -> Result<Job> {
-        let node = &*with_wifi_key(node)?;
-        check_login(node, &image)?;
-        let artefacts = self.artefacts.gather(node, &image, ui)?;
-        let files = custom_files(node)?;
-        let (profiles, time) = (&self.profiles, self.time);
-        let plan = Plan::new(node, &image.facts, profiles, &files, time)
-            .map_err(|e| {
+    fn job(&self, node: &Node, image: Rc<Image>, ui: &Ui) -> Result<Job> {
+        let node = with_wifi_key(node)?.into_owned();
+        check_login(&node, &image)?;
+        let artefacts = self.artefacts.gather(&node, &image, ui)?;
+        let files = custom_files(&node)?;
+        let plan = self.plan(&node, &image, None, &files)?;
+        let keys = node.ssh_authorized_keys.keys.iter().map(key).collect();
+        Ok(Job { plan, image, keys, artefacts, files, node })
+    }
+
+    /// Plans a job again, now with the secrets of its node.
+    pub(super) fn identify(
+        &self,
+        job: &mut Job,
+        identity: &NodeIdentity,
+    ) -> Result<()> {
+        job.plan =
+            self.plan(&job.node, &job.image, Some(identity), &job.files)?;
+        Ok(())
+    }
+
+    fn plan(
+        &self,
+        node: &Node,
+        image: &Image,
+        identity: Option<&NodeIdentity>,
+        files: &[CustomFile],
+    ) -> Result<Plan> {
+        let (profiles, facts) = (&self.profiles, &image.facts);
+        Plan::new(node, facts, profiles, identity, files, self.time).map_err(
+            |e| {
                 CommandError::failed(
                     format!(
                         "cannot plan {} on {} ({}, {}, network: {})",
                         node.name,
                         image.name,
-                        image.facts.os.pretty_name,
-                        image.facts.architecture,
-                        image.facts.network.stack,
+                        facts.os.pretty_name,
+                        facts.architecture,
+                        facts.network.stack,
                     ),
                     &e,
                 )
-            })?;
-        let keys = node.ssh_authorized_keys.keys.iter().map(key).collect();
-        Ok(Job { plan, image, keys, artefacts })
+            },
+        )
     }
+}
+
+/// Finds a node by its name.
+fn find<'i>(inventory: &'i Inventory, name: &str) -> Result<&'i Node> {
+    inventory.node(name).map_err(|error| {
+        CommandError::usage(error.to_string())
+            .hint(format!("there are: {}", error.known.join(", ")))
+    })
 }
 
 /// Looks up the key of the wireless network where `psk_env` says.

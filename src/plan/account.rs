@@ -51,6 +51,9 @@ pub(super) struct Account {
     gid: u32,
     shadow_gid: u32,
     home: String,
+    /// Its login name.
+    #[serde(skip)]
+    pub(super) name: String,
 }
 
 impl Account {
@@ -210,6 +213,7 @@ pub(super) fn add(
         gid: user.gid,
         shadow_gid,
         home: user.home,
+        name: name.to_owned(),
     })
 }
 

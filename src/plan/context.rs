@@ -1,5 +1,5 @@
-//! What templates see: `node`, `facts`, `account`, `hosts_file`, `clock` and
-//! `node_json`.
+//! What templates see: `node`, `facts`, `identity`, `account`, `hosts_file`,
+//! `clock` and `node_json`.
 
 use minijinja::{
     context,
@@ -18,6 +18,7 @@ use crate::{
         date::Date,
         facts::{Facts, Flavour},
     },
+    identity::{HostKey, HostKeys, NodeIdentity},
     inventory::{Hidden, Node},
 };
 
@@ -83,21 +84,22 @@ pub(super) fn account(
 pub(super) fn build(
     node: &Node,
     facts: &Facts,
+    identity: Option<&NodeIdentity>,
     account: &Account,
     time: i64,
 ) -> Result<Value, PlanError> {
-    let name = account_name(node, facts);
     let hosts = facts.texts.hosts.as_deref().unwrap_or_default();
     let node_json = json!({
         "version": 1,
         "name": node.name,
         "address": node.address.map(|address| address.to_string()),
-        "account": name,
+        "account": account.name,
         "role": node.role.map(|role| role.to_string()),
         "groups": node.groups,
     });
     Ok(context! {
-        node => node_value(node, facts, &name)?,
+        node => node_value(node, facts, &account.name)?,
+        identity => identity_value(identity),
         facts => Value::from(Serde(facts)),
         account => Value::from(Serde(account)),
         hosts_file => hosts::with_own_name(hosts, &node.name),
@@ -114,6 +116,22 @@ fn clock(time: i64) -> Option<String> {
         (second.div_euclid(3600), second.div_euclid(60).rem_euclid(60));
     let second = second.rem_euclid(60);
     Some(format!("{day} {hour:02}:{minute:02}:{second:02}"))
+}
+
+/// Without an identity its secrets are empty: what is made of them is masked
+/// where such a plan is shown.
+fn identity_value(identity: Option<&NodeIdentity>) -> Value {
+    let key = |of: fn(&HostKeys) -> &HostKey| {
+        let key = identity.map(|identity| of(&identity.host_keys));
+        context! {
+            private => key.map(HostKey::private).unwrap_or_default(),
+            public => key.map(HostKey::public).unwrap_or_default(),
+        }
+    };
+    context! {
+        ssh_host_ed25519 => key(|keys| &keys.ed25519),
+        ssh_host_ecdsa => key(|keys| &keys.ecdsa),
+    }
 }
 
 fn node_value(
@@ -212,7 +230,11 @@ fn uuid(node: &str, interface: &str) -> String {
 }
 
 /// Returns what the owner should know about this node's image.
-pub(super) fn notes(node: &Node, facts: &Facts) -> Vec<String> {
+pub(super) fn notes(
+    node: &Node,
+    facts: &Facts,
+    account: &Account,
+) -> Vec<String> {
     let mut notes = Vec::new();
     if node.static_network.is_none() {
         notes.push(
@@ -224,7 +246,7 @@ pub(super) fn notes(node: &Node, facts: &Facts) -> Vec<String> {
     {
         notes.push(format!(
             "no SSH key and no `password_hash`: nobody can log in as {}",
-            account_name(node, facts)
+            account.name
         ));
     }
     if !facts.ssh.installed {

@@ -15,6 +15,7 @@ mod wifi;
 pub use crate::profile::{Access, Action, Content, Edit, FileContent, Part};
 use crate::{
     base::facts::Facts,
+    identity::NodeIdentity,
     inventory::Node,
     profile::{ProfileError, Profiles},
 };
@@ -26,6 +27,8 @@ pub use custom::{CustomError, CustomFile};
 pub struct Plan {
     /// The node's name.
     pub node: String,
+    /// The login name of the account that is made.
+    pub account: String,
     /// The profile's name, as `raspberry-pi-os`.
     pub profile: String,
     /// The profile's title.
@@ -78,17 +81,20 @@ pub enum PlanError {
 
 impl Plan {
     /// Plans `node` on an image with `facts`, at `time` (seconds since the
-    /// epoch). `files` are those that the inventory names, read.
+    /// epoch). `files` are those that the inventory names, read. Without
+    /// `identity` the plan is to be shown, not for a card: looking makes no
+    /// secret, and reads none.
     pub fn new(
         node: &Node,
         facts: &Facts,
         profiles: &Profiles,
+        identity: Option<&NodeIdentity>,
         files: &[CustomFile],
         time: i64,
     ) -> Result<Self, PlanError> {
         locale::check_zone(node, facts)?;
         let account = context::account(node, facts, time)?;
-        let context = context::build(node, facts, &account, time)?;
+        let context = context::build(node, facts, identity, &account, time)?;
         let profile = profiles.choose(&context)?;
         let mut edits = profile.edits(&context)?;
         edits.extend(custom::edits(node, facts, &account, files)?);
@@ -102,7 +108,8 @@ impl Plan {
                 .map(str::to_owned)
                 .collect(),
             edits,
-            notes: context::notes(node, facts),
+            notes: context::notes(node, facts, &account),
+            account: account.name,
         })
     }
 }

@@ -91,6 +91,8 @@ fn the_image_is_sparse_and_for_its_owner_alone() {
 #[test]
 fn the_same_inputs_give_the_same_bytes() {
     let (one, two) = (Env::new(), Env::new());
+    one.known_identity();
+    two.known_identity();
     let (one, two) = (built(&one), built(&two));
     assert!(fs::read(one).unwrap() == fs::read(two).unwrap());
 }

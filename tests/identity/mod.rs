@@ -1,42 +1,43 @@
-//! Identities of clusters, judged by OpenSSL and kubectl.
+//! Secrets that are made before power-on, as a user meets them.
 
-mod clusters;
-mod damaged;
+mod card;
+mod kept;
+mod pki;
+mod sshd;
+mod store;
 
-use crate::support::oracle::run;
-use piflash::identity::{Files, K3s, K8s, Secret};
-use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
-use tempfile::TempDir;
+use crate::support::env::{Env, Outcome};
 
-/// 2026-11-01 00:00:00 UTC.
-const NOW: i64 = 1_793_491_200;
+/// Two nodes on the demo image.
+pub const INVENTORY: &str = "\
+all:
+  hosts:
+    node3: {ansible_host: 192.168.71.23}
+    node4: {ansible_host: 192.168.71.24}
+  children:
+    raspbian: {hosts: {node3: , node4: }}
+  vars:
+    gateway: 192.168.71.1
+    ssh_authorized_keys:
+      - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINRkNh8Btzd6RS+qT4r5zVmpVJWwuOXR8bjTeVjXeUHp ada@desk
+";
 
-// Made once: an RSA key takes a while.
-static K3S: LazyLock<K3s> = LazyLock::new(|| K3s::make(NOW).unwrap());
-static K8S: LazyLock<K8s> = LazyLock::new(|| K8s::make(NOW).unwrap());
+pub const KEY: &str = "build/secrets/nodes/node3/ssh_host_ed25519_key";
+pub const ECDSA: &str = "build/secrets/nodes/node3/ssh_host_ecdsa_key";
 
-/// What a directory would give back.
-fn read_back(files: &Files) -> BTreeMap<String, Secret> {
-    let owned =
-        |(path, text): (&&str, &Secret)| ((*path).to_owned(), text.clone());
-    files.iter().map(owned).collect()
+pub fn env() -> Env {
+    let env = Env::new();
+    env.write("inventory.yml", INVENTORY);
+    env
 }
 
-fn written(files: &Files) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = dir.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text.reveal()).unwrap();
-    }
-    dir
+pub fn build(env: &Env, node: &str) -> Outcome {
+    env.run(&["build", node, "--image", "demo", "--offline"])
 }
 
-fn openssl(dir: &Path, args: &str) -> String {
-    let args: Vec<String> = args
-        .split(' ')
-        .map(|arg| arg.replace('@', &format!("{}/", dir.display())))
-        .collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    String::from_utf8(run("openssl", &args).unwrap()).unwrap()
+/// Builds a node; what was said.
+pub fn built(env: &Env, node: &str) -> String {
+    let outcome = build(env, node);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    outcome.stderr
 }

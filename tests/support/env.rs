@@ -3,6 +3,7 @@
 use assert_cmd::Command;
 use std::{
     fmt, fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -67,6 +68,26 @@ impl Env {
         let path = self.work().join(path);
         fs::read(&path)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Gives node3 the host keys of `tests/fixtures/identity`, so that what
+    /// is built does not depend on randomness.
+    pub fn known_identity(&self) {
+        let from = super::repository().join("tests/fixtures/identity/node3");
+        for file in super::files_under(&from) {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            let name = format!("build/secrets/nodes/node3/{name}");
+            self.write(&name, fs::read(&file).unwrap());
+            self.chmod(&name, 0o600);
+        }
+        for dir in ["secrets", "secrets/nodes", "secrets/nodes/node3"] {
+            self.chmod(&format!("build/{dir}"), 0o700);
+        }
+    }
+
+    pub fn chmod(&self, path: &str, mode: u32) {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(self.work().join(path), mode).unwrap();
     }
 
     /// The program, ready to be given arguments.

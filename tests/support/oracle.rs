@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Programs and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 15] = [
+const PACKAGES: [(&str, &str); 18] = [
     ("debugfs", "e2fsprogs"),
     ("dumpe2fs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
@@ -25,6 +25,9 @@ const PACKAGES: [(&str, &str); 15] = [
     ("sfdisk", "fdisk"),
     ("kubectl", "kubernetes-client"),
     ("openssl", "openssl"),
+    ("ssh", "openssh-client"),
+    ("ssh-keygen", "openssh-client"),
+    ("sshd", "openssh-server"),
     ("shellcheck", "shellcheck"),
     ("zstd", "zstd"),
 ];

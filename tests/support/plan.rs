@@ -24,7 +24,7 @@ pub fn plan(case: &Case, vars: &str) -> Result<Plan, PlanError> {
     let facts = probe(&case.boot, &case.root, &case.table()).unwrap();
     let profiles = Profiles::load(None).unwrap();
     let node = inventory.node("node3").unwrap();
-    Plan::new(node, &facts, &profiles, &[], super::image::TIME)
+    Plan::new(node, &facts, &profiles, None, &[], super::image::TIME)
 }
 
 /// The text that a plan writes at `path`.
