@@ -1,5 +1,5 @@
-//! What templates see: `node`, `facts`, `account`, `hosts_file` and
-//! `node_json`.
+//! What templates see: `node`, `facts`, `account`, `hosts_file`, `node_json`
+//! and `build_time`.
 
 use minijinja::{
     context,
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{
     PlanError,
     account::{self, Account, Database},
-    hosts,
+    hosts, proxy,
 };
 use crate::{
     base::facts::{Facts, Flavour},
@@ -24,11 +24,6 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// says so, because silence would be taken for consent.
 const LATER: &[&str] = &[
     "locale",
-    "packages",
-    "upgrade",
-    "rpi_update",
-    "proxy_url",
-    "no_proxy",
     "docker_registry_mirror_url",
     "k3s_registries",
     "k3s_version",
@@ -78,7 +73,12 @@ pub(super) fn account(
     Ok(account::add(database, &name, password_hash, day)?)
 }
 
-pub(super) fn build(node: &Node, facts: &Facts, account: &Account) -> Value {
+pub(super) fn build(
+    node: &Node,
+    facts: &Facts,
+    account: &Account,
+    time: i64,
+) -> Result<Value, PlanError> {
     let name = account_name(node, facts);
     let hosts = facts.texts.hosts.as_deref().unwrap_or_default();
     let node_json = json!({
@@ -89,12 +89,29 @@ pub(super) fn build(node: &Node, facts: &Facts, account: &Account) -> Value {
         "role": node.role.map(|role| role.to_string()),
         "groups": node.groups,
     });
-    context! {
-        node => node_value(node, &name),
+    let proxy = proxy::context(node, &ansible_facts(node, facts))?;
+    Ok(context! {
+        node => context! { proxy => proxy, ..node_value(node, &name) },
         facts => Value::from(Serde(facts)),
         account => Value::from(Serde(account)),
         hosts_file => hosts::with_own_name(hosts, &node.name),
         node_json => format!("{node_json:#}"),
+        build_time => time,
+    })
+}
+
+/// Returns what Ansible would know of the running node, for expressions in
+/// the inventory.
+fn ansible_facts(node: &Node, facts: &Facts) -> Value {
+    let os = &facts.os;
+    context! {
+        ansible_hostname => &node.name,
+        ansible_distribution_release => &os.codename,
+        ansible_distribution_version => &os.version_id,
+        ansible_lsb => context! {
+            id => &os.lsb_id,
+            codename => &os.codename,
+        },
     }
 }
 
@@ -127,6 +144,13 @@ fn node_value(node: &Node, account: &str) -> Value {
         account => account,
         password_hash => node.password_hash.is_some(),
         raspberry_pi => node.raspberry_pi,
+        role => node.role.map(|role| context! {
+            cluster => role.cluster.to_string(),
+            kind => role.kind.to_string(),
+        }),
+        packages => &node.packages,
+        upgrade => node.upgrade,
+        rpi_update => node.rpi_update,
         timezone => &node.timezone,
         ntp => &node.ntp,
         static_network => network,
@@ -201,6 +225,23 @@ pub(super) fn notes(node: &Node, facts: &Facts) -> Vec<String> {
              card's size"
                 .to_owned(),
         );
+    }
+    if node.rpi_update {
+        notes.push(
+            match facts.os.flavour {
+                Flavour::RaspberryPiOs => {
+                    "rpi_update installs firmware and a kernel that are not \
+                 released: such a node may fail to boot"
+                }
+                _ => {
+                    "rpi_update: only for Raspberry Pi OS, nothing is done here"
+                }
+            }
+            .to_owned(),
+        );
+    }
+    if node.var("no_proxy").is_some() && node.var("proxy_url").is_none() {
+        notes.push("no_proxy has no effect without proxy_url".to_owned());
     }
     if let Some(role) = node.role {
         notes.push(format!(

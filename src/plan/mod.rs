@@ -6,6 +6,7 @@ mod account;
 mod context;
 mod custom;
 mod hosts;
+mod proxy;
 mod show;
 mod table;
 
@@ -17,6 +18,7 @@ use crate::{
 };
 pub use account::{AccountError, Database};
 pub use custom::{CustomError, CustomFile};
+pub use proxy::ProxyError;
 
 /// Everything to be done for one node, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,9 @@ pub enum PlanError {
     /// reached.
     #[error("`{0}` is not supported by this version")]
     Unsupported(&'static str),
+    /// The proxy cannot be set.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// A file of the inventory's cannot be placed.
     #[error(transparent)]
     Custom(#[from] CustomError),
@@ -70,7 +75,7 @@ impl Plan {
             return Err(PlanError::Unsupported("wifi"));
         }
         let account = context::account(node, facts, time)?;
-        let context = context::build(node, facts, &account);
+        let context = context::build(node, facts, &account, time)?;
         let profile = profiles.choose(&context)?;
         let mut edits = profile.edits(&context)?;
         edits.extend(custom::edits(node, facts, &account, files)?);

@@ -147,6 +147,14 @@ fn apply_one(
             let (content, access) = (content.clone(), Some(*access));
             Ok(Expected::File { content, access })
         }
+        // Nothing there is nothing before it.
+        Action::Append { text } if fs.stat(path)?.is_none() => {
+            make_parents(fs, path, mtime)?;
+            let content = append("", text).into_bytes();
+            let access = Access { mode: 0o644, ..ROOT };
+            fs.write(path, &content.as_slice(), meta(access))?;
+            Ok(Expected::File { content, access: Some(access) })
+        }
         Action::Append { text } => {
             rewrite(fs, path, mtime, |old| append(old, text))
         }

@@ -1,0 +1,8 @@
+//! The shell that runs on the node, under dash and busybox.
+
+mod by_hand;
+mod cuts;
+mod node;
+mod proxy;
+mod runner;
+mod steps;
