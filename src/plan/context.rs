@@ -1,5 +1,5 @@
 //! What templates see: `node`, `facts`, `identity`, `account`, `hosts_file`,
-//! `clock` and `node_json`.
+//! `clock`, `build_time` and `node_json`.
 
 use minijinja::{
     context,
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{
     PlanError,
     account::{self, Account, Database},
-    hosts, locale, wifi,
+    hosts, locale, proxy, wifi,
 };
 use crate::{
     base::{
@@ -27,11 +27,6 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// Variables that are read and checked, but that nothing acts on yet. A plan
 /// says so, because silence would be taken for consent.
 const LATER: &[&str] = &[
-    "packages",
-    "upgrade",
-    "rpi_update",
-    "proxy_url",
-    "no_proxy",
     "docker_registry_mirror_url",
     "k3s_registries",
     "k3s_version",
@@ -97,15 +92,33 @@ pub(super) fn build(
         "role": node.role.map(|role| role.to_string()),
         "groups": node.groups,
     });
+    let proxy = proxy::context(node, &ansible_facts(node, facts))?;
+    let known = node_value(node, facts, &account.name)?;
     Ok(context! {
-        node => node_value(node, facts, &account.name)?,
+        node => context! { proxy => proxy, ..known },
         identity => identity_value(identity),
         facts => Value::from(Serde(facts)),
         account => Value::from(Serde(account)),
         hosts_file => hosts::with_own_name(hosts, &node.name),
         clock => clock(time),
         node_json => format!("{node_json:#}"),
+        build_time => time,
     })
+}
+
+/// Returns what Ansible would know of the running node, for expressions in
+/// the inventory.
+fn ansible_facts(node: &Node, facts: &Facts) -> Value {
+    let os = &facts.os;
+    context! {
+        ansible_hostname => &node.name,
+        ansible_distribution_release => &os.codename,
+        ansible_distribution_version => &os.version_id,
+        ansible_lsb => context! {
+            id => &os.lsb_id,
+            codename => &os.codename,
+        },
+    }
 }
 
 /// Returns a time as fake-hwclock(8) keeps it.
@@ -187,6 +200,13 @@ fn node_value(
         account => account,
         password_hash => node.password_hash.is_some(),
         raspberry_pi => node.raspberry_pi,
+        role => node.role.map(|role| context! {
+            cluster => role.cluster.to_string(),
+            kind => role.kind.to_string(),
+        }),
+        packages => &node.packages,
+        upgrade => node.upgrade,
+        rpi_update => node.rpi_update,
         timezone => &node.timezone,
         ntp => &node.ntp,
         static_network => network,
@@ -298,6 +318,23 @@ pub(super) fn notes(
              card's size"
                 .to_owned(),
         );
+    }
+    if node.rpi_update {
+        notes.push(
+            match facts.os.flavour {
+                Flavour::RaspberryPiOs => {
+                    "rpi_update installs firmware and a kernel that are not \
+                 released: such a node may fail to boot"
+                }
+                _ => {
+                    "rpi_update: only for Raspberry Pi OS, nothing is done here"
+                }
+            }
+            .to_owned(),
+        );
+    }
+    if node.var("no_proxy").is_some() && node.var("proxy_url").is_none() {
+        notes.push("no_proxy has no effect without proxy_url".to_owned());
     }
     if let Some(role) = node.role {
         notes.push(format!(

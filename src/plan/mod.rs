@@ -8,6 +8,7 @@ mod context;
 mod custom;
 mod hosts;
 mod locale;
+mod proxy;
 mod show;
 mod table;
 mod wifi;
@@ -21,6 +22,7 @@ use crate::{
 };
 pub use account::{AccountError, Database};
 pub use custom::{CustomError, CustomFile};
+pub use proxy::ProxyError;
 
 /// Everything to be done for one node, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +73,9 @@ pub enum PlanError {
     /// The key of the wireless network was not looked up.
     #[error("the key of the wireless network is in ${0}, which was not read")]
     WifiKey(String),
+    /// The proxy cannot be set.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// A file of the inventory's cannot be placed.
     #[error(transparent)]
     Custom(#[from] CustomError),

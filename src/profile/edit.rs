@@ -71,7 +71,8 @@ pub enum Action {
         /// Mode and owner.
         access: Access,
     },
-    /// Adds the text at the end of an existing file that does not hold it.
+    /// Adds the text at the end of a file that does not hold it; creates the
+    /// file, root's and readable, where there is none.
     Append {
         /// Whole lines, with the last newline.
         text: String,

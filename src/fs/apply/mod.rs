@@ -149,6 +149,14 @@ fn apply_one(
             let (content, access) = (content.clone(), Some(*access));
             Ok(Expected::File { content, access })
         }
+        // Nothing there is nothing before it.
+        Action::Append { text } if fs.stat(path)?.is_none() => {
+            make_parents(fs, path, mtime)?;
+            let content = Content::from(lines::append("", text));
+            let access = Access { mode: 0o644, ..ROOT };
+            fs.write(path, &content, meta(access))?;
+            Ok(Expected::File { content, access: Some(access) })
+        }
         Action::Append { text } => {
             rewrite(fs, path, mtime, |old| lines::append(old, text))
         }

@@ -1,0 +1,120 @@
+# shellcheck shell=sh
+# How the first boot reports, for `provision` and `piflash-node`, which read
+# this file with `.`. PIFLASH_ROOT is for tests.
+
+# Messages in one language, bytes as they are.
+LC_ALL=C
+export LC_ALL
+
+root=${PIFLASH_ROOT:-}
+config=$root/etc/piflash
+# shellcheck disable=SC2034 # for those who read this file
+lib=$root/usr/local/lib/piflash
+state=$root/var/lib/piflash
+log=$root/var/log/piflash.log
+# Gone after every boot: what is here cannot be left behind by a power cut.
+run=$root/run/piflash
+log_limit=${PIFLASH_LOG_LIMIT:-1048576}
+
+now() {
+    date -u +%Y-%m-%dT%H:%M:%SZ
+}
+
+# Puts files on the disk: their data, or all there is where sync takes no
+# names.
+flush() {
+    sync "$@" 2>/dev/null || sync
+}
+
+# Writes standard input to a file that is whole or not there.
+put() {
+    cat >"$1.tmp" && flush "$1.tmp" && mv -f "$1.tmp" "$1" &&
+        flush "${1%/*}"
+}
+
+# Removes files for good, if they are there.
+forget() {
+    rm -f "$@" && flush "${1%/*}"
+}
+
+# Hides the name and password of every URL.
+mask() {
+    sed 's|://[^/[:space:]]*@|://***@|g'
+}
+
+# Adds standard input to the log, which is bounded: one old one is kept.
+record() {
+    if [ -e "$log" ] && [ "$(wc -c <"$log")" -ge "$log_limit" ]; then
+        mv -f "$log" "$log.1"
+    fi
+    if [ ! -e "$log" ]; then
+        (umask 027 && : >"$log")
+        chgrp adm "$log" 2>/dev/null
+    fi
+    mask >>"$log"
+}
+
+# The console and the journal see it too.
+say() {
+    said=$(plain "$*")
+    printf 'piflash: %s\n' "$said"
+    printf '%s %s\n' "$(now)" "$said" | record
+}
+
+# As text of one line that JSON takes: ASCII without control characters.
+plain() {
+    printf '%s' "$1" | tr '\n\t' '  ' | mask |
+        tr -c '\040-\176' '?' | cut -c 1-300
+}
+
+# As a JSON string.
+quote() {
+    printf '"%s"' "$(plain "$1" | sed 's/\\/\\\\/g; s/"/\\"/g')"
+}
+
+# The last line that says something, of a file.
+last_line() {
+    tail -n 20 "$1" | grep '[^[:space:]]' | tail -n 1
+}
+
+node_name() {
+    head -n 1 "$root/etc/hostname" 2>/dev/null
+}
+
+# status STATE STEP ATTEMPT DONE STEPS ERROR
+# Writes the state as JSON and as text, and the text to the FAT partition
+# for whoever pulls the card. Its directory may be missing, full or
+# read-only: the card has done its duty without.
+status() {
+    since=$(now)
+    percent=100
+    [ "$5" -eq 0 ] || percent=$(($4 * 100 / $5))
+    {
+        printf '{"version":1,"node":%s' "$(quote "$(node_name)")"
+        printf ',"state":%s,"step":%s' "$(quote "$1")" "$(quote "$2")"
+        printf ',"attempt":%d,"done":%d,"steps":%d' "$3" "$4" "$5"
+        printf ',"percent":%d,"since":%s' "$percent" "$(quote "$since")"
+        printf ',"error":%s}\n' "$(quote "$6")"
+    } | put "$state/status.json"
+    {
+        printf 'node:    %s\n' "$(plain "$(node_name)")"
+        printf 'state:   %s (%d %%, ' "$1" "$percent"
+        printf '%d of %d steps)\n' "$4" "$5"
+        [ -z "$2" ] || printf 'step:    %s, attempt %d\n' "$2" "$3"
+        printf "since:   %s (UTC, by the node's clock)\n" "$since"
+        [ -z "$6" ] || printf 'error:   %s\n' "$(plain "$6")"
+    } | put "$state/status.txt"
+    boot=$(head -n 1 "$config/boot" 2>/dev/null)
+    if [ -n "$boot" ] && [ -d "$root$boot" ]; then
+        card=$root$boot/piflash-status.txt
+        put "$card" <"$state/status.txt" 2>/dev/null ||
+            rm -f "$card.tmp" 2>/dev/null
+    fi
+    [ ! -e "$log" ] || flush "$log"
+}
+
+# Holds what only one may do at a time, as long as this process lives.
+# Processes that it starts must not inherit it: `9>&-`.
+lock() {
+    mkdir -p "$run" && exec 9>"$run/lock" && flock -n 9
+}

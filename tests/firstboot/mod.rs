@@ -1,0 +1,9 @@
+//! The shell that runs on the node, under dash and busybox.
+
+mod by_hand;
+mod cuts;
+mod host_keys;
+mod node;
+mod proxy;
+mod runner;
+mod steps;
