@@ -95,7 +95,7 @@ fn inventory(
         .join(format!("inventory{dash}{variant}.yml"));
     let text = fs::read_to_string(&path)
         .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let vars = format!("  vars:\n{}", releases.k8s_variables());
+    let vars = format!("  vars:\n{}", releases.variables());
     text.replace("  vars:\n", &vars)
 }
 

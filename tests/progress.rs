@@ -17,7 +17,7 @@ fn a_build_is_told_as_json_lines() {
     let env = Env::new();
     let example = repository().join("examples/homelab.yml");
     let args = ["-i", example.to_str().unwrap(), "build", "node3"];
-    let args = [&args[..], &["--image", "demo"]].concat();
+    let args = [&args[..], &["--image", "demo", "--offline"]].concat();
     let outcome = json(&env, &args);
     assert_eq!(outcome.code, Some(0), "{outcome}");
     assert_eq!(outcome.stdout, "");

@@ -33,7 +33,6 @@ const LATER: &[&str] = &[
     "k3s_config",
     "k3s_url",
     "k3s_airgap",
-    "k3s_download_url",
     "k8s_version",
     "kubernetes_cni_version",
     "containerd_version",

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::support::{env::Env, events, image::Case, repository, sha256};
+use crate::support::{
+    env::Env, events, image::Case, releases::Releases, repository, sha256,
+};
 
 #[test]
 fn a_locked_build_uses_the_recorded_image_or_none() {
@@ -17,10 +19,10 @@ fn a_locked_build_uses_the_recorded_image_or_none() {
     let base = env.work().join("base.img");
     case.write(&base).unwrap();
     let inventory = "tests/cases/trixie/inventory.yml";
-    env.write(
-        "rack/inventory.yml",
-        fs::read(repository().join(inventory)).unwrap(),
-    );
+    let inventory = fs::read_to_string(repository().join(inventory)).unwrap();
+    let releases = Releases::start();
+    let vars = format!("  vars:\n{}", releases.variables());
+    env.write("rack/inventory.yml", inventory.replace("  vars:\n", &vars));
     let build = |more: &[&str]| {
         let args = ["-i", "rack/inventory.yml", "build", "node3"];
         let image = ["--image", "base.img"];

@@ -135,7 +135,10 @@ fn one_that_fails_leaves_the_others_whole_and_what_it_has_itself() {
     assert_eq!(names(&env, "images").len(), 4, "{outcome}");
     assert_eq!(part(&env, &vendor, 1), 300_000);
     let verify = env.run(&["images", "verify"]);
-    assert!(verify.stderr.contains("2 images in the cache"), "{verify}");
+    assert!(
+        verify.stderr.contains("2 images and 0 artefacts in the cache"),
+        "{verify}"
+    );
 
     vendor.asked();
     let again = env.run(&["build", "--all"]);

@@ -15,7 +15,7 @@ const STEPS: [&str; 5] = [
     "45-rpi-update",
 ];
 
-/// Programs after and before which the power may go, as `cut` itself, which
+/// Programs after and before which the power may go, as `power-cut`, which
 /// stands in the middle of the others.
 const SHUTS: [&str; 2] = ["sync", "mv"];
 
@@ -34,13 +34,16 @@ fn node(shell: &Shell) -> Node<'_> {
     fs::create_dir_all(node.path("home/ada")).unwrap();
     node.program(
         "rpi-update",
-        ": >$PIFLASH_ROOT/half-firmware; cut\n\
+        ": >$PIFLASH_ROOT/half-firmware; power-cut\n\
                                 mv $PIFLASH_ROOT/half-firmware \
                                 $PIFLASH_ROOT/firmware",
     );
-    node.program("cut", CUT);
+    node.program("power-cut", CUT);
     for name in SHUTS {
-        node.program(name, &format!("cut\n/bin/{name} \"$@\" || exit\ncut"));
+        node.program(
+            name,
+            &format!("power-cut\n/bin/{name} \"$@\" || exit\npower-cut"),
+        );
     }
     // The kernel with the modules runs from the second boot on.
     node.program("modprobe", "[ -e $PIFLASH_ROOT/systemctl ]");

@@ -16,7 +16,8 @@ fn env(vars: &str) -> Env {
 }
 
 fn content(env: &Env, path: &str) -> Option<String> {
-    let plan = env.run(&["plan", "node3", "--image", "demo", "--json"]);
+    let plan =
+        env.run(&["plan", "node3", "--image", "demo", "--offline", "--json"]);
     assert_eq!(plan.code, Some(0), "{plan}");
     let plan: serde_json::Value = serde_json::from_str(&plan.stdout).unwrap();
     let edits = plan["edits"].as_array().unwrap();
@@ -24,7 +25,7 @@ fn content(env: &Env, path: &str) -> Option<String> {
     Some(edit["content"].as_str().unwrap_or("(secret)").to_owned())
 }
 
-const PLAN: &[&str] = &["plan", "node3", "--image", "demo"];
+const PLAN: &[&str] = &["plan", "node3", "--image", "demo", "--offline"];
 const STEPS: &str = "/usr/local/lib/piflash/steps";
 
 #[test]
@@ -84,7 +85,7 @@ fn a_password_in_the_proxy_is_not_shown() {
     let env = env("    proxy_url: http://ada:s3cr3t@10.0.0.1:3128/\n");
     for args in [
         PLAN,
-        &["plan", "node3", "--image", "demo", "--json"],
+        &["plan", "node3", "--image", "demo", "--offline", "--json"],
         &["build", "node3", "--image", "demo", "--offline"],
     ] {
         let output = env.run(args);

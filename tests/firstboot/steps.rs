@@ -4,18 +4,18 @@ use super::node::{Node, SHELLS, Shell};
 
 /// apt-get of a machine whose packages are files: `half/NAME` when unpacked,
 /// `installed/NAME` when configured. It refuses what apt refuses, and writes
-/// what it was told to `calls`. Programs end with `cut`, where the power may
-/// go.
+/// what it was told to `calls`. Programs end with `power-cut`, where the
+/// power may go.
 const APT_GET: &str = r#"
 cd "$PIFLASH_ROOT"
 mkdir -p half installed
 echo "apt-get $*" >>calls
 verb=
 for word; do
-    case $word in
-    check | update | install | dist-upgrade) verb=$word ;;
-    -* | *=* | Options) [ -z "$verb" ] || set -- "$@" ;;
-    *) [ -z "$verb" ] || wanted="${wanted:-} $word" ;;
+    case $verb:$word in
+    :check | :update | :install | :dist-upgrade) verb=$word ;;
+    :*) ;;
+    *) wanted="${wanted:-} $word" ;;
     esac
 done
 lists=var/lib/apt/lists
@@ -25,7 +25,7 @@ fi
 [ "$verb" != check ] || exit 0
 if [ "$verb" = update ]; then
     [ ! -e offline ] || { echo 'E: Could not resolve the mirror' && exit 100; }
-    mkdir -p $lists && : >$lists/broken && cut && mv $lists/broken $lists/all
+    mkdir -p $lists && : >$lists/broken && power-cut && mv $lists/broken $lists/all
     exit
 fi
 if [ -n "$(ls half)" ]; then
@@ -36,7 +36,7 @@ fi
 for name in ${wanted:-}; do
     [ -e $lists/all ] || { echo "E: Unable to locate package $name"; exit 100; }
     [ ! -e installed/$name ] || continue
-    : >half/$name && cut && mv half/$name installed/$name && cut
+    : >half/$name && power-cut && mv half/$name installed/$name && power-cut
 done
 "#;
 
@@ -44,7 +44,7 @@ const DPKG: &str = r#"
 cd "$PIFLASH_ROOT"
 echo "dpkg $*" >>calls
 for path in half/*; do
-    [ ! -e "$path" ] || { cut && mv "$path" installed/ && cut; }
+    [ ! -e "$path" ] || { power-cut && mv "$path" installed/ && power-cut; }
 done
 "#;
 
@@ -57,7 +57,7 @@ echo "linux-image-rpi 1 install ok installed"
 /// A node with a pretended package manager and some real steps.
 pub fn with_apt<'s>(shell: &'s Shell, steps: &[&str]) -> Node<'s> {
     let node = Node::new(shell, &[]);
-    node.program("cut", "");
+    node.program("power-cut", "");
     node.program("apt-get", APT_GET);
     node.program("dpkg", DPKG);
     node.program("dpkg-query", DPKG_QUERY);

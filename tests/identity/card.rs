@@ -5,7 +5,8 @@ use std::fs;
 
 use super::{ECDSA, KEY};
 use crate::support::{
-    env::Env, files_under, image::Case, oracle, repository, sha256, tree,
+    env::Env, files_under, image::Case, oracle, releases::Releases, repository,
+    sha256, tree,
 };
 
 /// Every file of the card whose content is one of the secrets, and every
@@ -15,7 +16,10 @@ fn check(name: &str) {
     let env = Env::new();
     case.write(&env.work().join("base.img")).unwrap();
     let inventory = format!("tests/cases/{name}/inventory.yml");
-    env.write("inventory.yml", fs::read(repository().join(inventory)).unwrap());
+    let inventory = fs::read_to_string(repository().join(inventory)).unwrap();
+    let releases = Releases::start();
+    let vars = format!("  vars:\n{}", releases.variables());
+    env.write("inventory.yml", inventory.replace("  vars:\n", &vars));
     let outcome = env.run(&["build", "node3", "--image", "base.img"]);
     assert_eq!(outcome.code, Some(0), "{name}: {outcome}");
 
