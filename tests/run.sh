@@ -71,10 +71,11 @@ cargo clippy --all-targets -- -D warnings
 say "shellcheck"
 # By the first line, as programs on a node have no suffix.
 git ls-files firstboot images tests .ci | while read -r file; do
-    if head -n 1 "$file" | grep -q '^#!.*sh$' 2>/dev/null; then
+    if head -n 1 "$file" |
+        grep -q -e '^#!.*sh$' -e '^# shellcheck shell=' 2>/dev/null; then
         echo "$file"
     fi
-done | grep -v '^tests/cases/' | xargs -r shellcheck
+done | grep -v '^tests/cases/' | xargs -r shellcheck -x
 
 say "cargo test"
 cargo test
