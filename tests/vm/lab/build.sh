@@ -142,7 +142,7 @@ cache=${2:-$here/../../../target/vm}
 # shellcheck source=tests/vm/lab/raspios-trixie.sh
 . "$here/$lab.sh"
 
-digest=$(cat "$here/build.sh" "$here/common.sh" "$here/$lab.sh" |
+digest=$(cat "$here/build.sh" "$here/common.sh" "$here/$lab"* |
     sha256sum | cut -c 1-16)
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
