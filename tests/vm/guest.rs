@@ -114,8 +114,9 @@ impl<'n> Guest<'n> {
         });
     }
 
-    /// Waits until sshd answers.
+    /// Waits until the account can log in.
     pub fn wait_for_ssh(&mut self) {
+        // Cheaper for the guest than an attempt at each.
         self.wait("answering by ssh", |guest| {
             let address = ("127.0.0.1", guest.port);
             let mut stream = TcpStream::connect(address).ok()?;
@@ -123,6 +124,14 @@ impl<'n> Guest<'n> {
             let mut hello = [0; 4];
             stream.read_exact(&mut hello).ok()?;
             (hello == *b"SSH-").then_some(())
+        });
+        self.wait("letting the account in", |guest| {
+            let output = guest.try_sh("true");
+            let said = String::from_utf8_lossy(&output.stderr);
+            if said.contains("Host key verification failed") {
+                guest.fail(&said);
+            }
+            output.status.success().then_some(())
         });
     }
 
