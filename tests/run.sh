@@ -21,12 +21,37 @@ needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     mkfs.vfat:dosfstools fsck.vfat:dosfstools mcopy:mtools sfdisk:fdisk
     xz:xz-utils zstd:zstd zip:zip shellcheck:shellcheck busybox:busybox
     dash:dash gpg:gnupg losetup:mount mkfs.btrfs:btrfs-progs
-    mkfs.xfs:xfsprogs"
+    mkfs.xfs:xfsprogs ssh:openssh-client ssh-keygen:openssh-client
+    mmdebstrap:mmdebstrap
+    /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
+    qemu-system-x86_64:qemu-system-x86"
 
 missing() {
     for pair in $needed; do
-        command -v "${pair%:*}" >/dev/null || echo "${pair#*:}"
+        command -v "${pair%:*}" >/dev/null || [ -f "${pair%:*}" ] ||
+            echo "${pair#*:}"
     done | sort -u | tr '\n' ' '
+}
+
+# Where qemu-utils comes from backports, QEMU must as well: the two are of one
+# version. The machine's own apt sources stay as they are: the options
+# printed name a copy of them in $1, with that suite of the same mirror.
+backports() {
+    # shellcheck disable=SC2016 # dpkg's variables
+    version=$(dpkg-query -W -f '${Version}' qemu-utils 2>/dev/null || true)
+    case $version in
+    *~bpo*) ;;
+    *) return ;;
+    esac
+    # shellcheck disable=SC1091 # of the machine
+    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")-backports
+    # shellcheck disable=SC2016 # apt's variables
+    apt-get indextargets --format \
+        '$(CREATED_BY)|$(ORIGIN)|$(LABEL)|$(REPO_URI)' |
+        sed -n 's/^Packages|Debian|Debian|//p' | head -n 1 |
+        sed "s|.*|deb & $suite main|" >"$1/backports.list"
+    cp -r /etc/apt/sources.list.d/. "$1"
+    printf '%s\n' "-t" "$suite" "-o" "Dir::Etc::sourceparts=$1"
 }
 
 packages=$(missing)
@@ -40,9 +65,18 @@ if [ -n "$packages" ]; then
     root=
     [ "$(id -u)" = 0 ] || root=sudo
     $root apt-get update
-    # shellcheck disable=SC2086 # one word a package
+    sources=$(mktemp -d)
+    chmod 755 "$sources"
+    from=
+    case $packages in
+    *qemu*) from=$(backports "$sources") ;;
+    esac
+    # shellcheck disable=SC2086 # one word an option
+    [ -z "$from" ] || $root apt-get update ${from#-t *-backports}
+    # shellcheck disable=SC2086 # one word a package, one an option
     $root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y --no-install-recommends $packages
+        apt-get install -y --no-install-recommends $from $packages
+    rm -rf "$sources"
     packages=$(missing)
     if [ -n "$packages" ]; then
         echo "tests/run.sh: still missing after apt-get: $packages" >&2
@@ -114,5 +148,13 @@ else
         "the kernel ($reason)"
     tier="but NOT the privileged tests ($reason) "
 fi
+
+say "lab images"
+# As many as there are, two at a time.
+printf '%s\n' raspios-trixie raspios-bullseye ubuntu-24.04 |
+    xargs -P 2 -n 1 sh tests/vm/lab/build.sh
+
+say "cargo test --test vm -- --ignored (boots the lab images)"
+cargo test --test vm -- --ignored --test-threads 2
 
 say "all checks and tests ${tier}passed"

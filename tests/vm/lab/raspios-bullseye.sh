@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2034 # read by build.sh
+# shellcheck shell=sh disable=SC2034,SC2154 # shared with build.sh
 # Raspberry Pi OS bullseye as of 2023: dhcpcd, a first boot that changes the
 # disk's id and makes SSH host keys of its own, FAT at /boot.
 
