@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Programs and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 18] = [
+const PACKAGES: [(&str, &str); 19] = [
     ("debugfs", "e2fsprogs"),
     ("dumpe2fs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
@@ -22,6 +22,7 @@ const PACKAGES: [(&str, &str); 18] = [
     ("mdir", "mtools"),
     ("mmd", "mtools"),
     ("mtype", "mtools"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
     ("sfdisk", "fdisk"),
     ("kubectl", "kubernetes-client"),
     ("openssl", "openssl"),
@@ -85,7 +86,8 @@ pub fn run_with(
     )))
 }
 
-fn missing(tool: &str, error: &std::io::Error) -> Complaint {
+/// Why a program did not start.
+pub fn missing(tool: &str, error: &std::io::Error) -> Complaint {
     let package = PACKAGES.iter().find(|(name, _)| *name == tool);
     let package = package.map_or(tool, |(_, package)| package);
     Complaint(format!(

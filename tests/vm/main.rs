@@ -1,0 +1,24 @@
+//! Nodes that piflash built out of lab images, booted in QEMU.
+//!
+//! A lab image (`lab/`) has the layout of a stock image and real programs:
+//! systemd, sshd, NetworkManager, dhcpcd, netplan, cloud-init. Between it and
+//! the guest stands only what the firmware of a Raspberry Pi does: kernel,
+//! initrd and command line come out of the FAT partition at every start.
+//!
+//! All are ignored by default, because they take minutes and need root or
+//! user namespaces: `cargo test --test vm -- --ignored`.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects
+)]
+
+mod guest;
+mod lab;
+mod node;
+mod ordinary;
+mod power_cut;
+mod qmp;
+#[path = "../support/mod.rs"]
+mod support;
