@@ -14,6 +14,7 @@ pub mod memory;
 pub mod oracle;
 pub mod server;
 pub mod tree;
+pub mod xz;
 
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
