@@ -216,7 +216,7 @@ fn run(
         let written = step(stream.total_out(), written);
         input = input.get(read..).unwrap_or_default();
         idle = match (read, written) {
-            (0, 0) => idle + 1,
+            (0, 0) => u32::saturating_add(idle, 1),
             _ => 0,
         };
         if idle > IDLE_CALLS {

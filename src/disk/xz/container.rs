@@ -39,8 +39,9 @@ impl Check {
     }
 }
 
-/// Returns the header of a stream.
-pub(super) fn header(check: Check) -> [u8; HEADER_LEN] {
+/// Returns the header of a stream: section 2.1.1 of the specification.
+#[must_use]
+pub fn stream_header(check: Check) -> [u8; 12] {
     let flags = [0, check.id()];
     let mut bytes = [0; HEADER_LEN];
     let parts = MAGIC.iter().chain(&flags);
@@ -52,8 +53,10 @@ pub(super) fn header(check: Check) -> [u8; HEADER_LEN] {
 }
 
 /// Returns the index of blocks with these `(unpadded, uncompressed)` sizes,
-/// and the footer behind it. `None`: a size is beyond the format.
-pub(super) fn index_and_footer(
+/// and the footer behind it: sections 4 and 2.1.2. `None`: a size is beyond
+/// the format.
+#[must_use]
+pub fn index_and_footer(
     records: impl ExactSizeIterator<Item = (u64, u64)>,
     check: Check,
 ) -> Option<Vec<u8>> {
@@ -93,7 +96,7 @@ pub(super) fn read_header(
         let what = "no stream begins where the index says";
         return Err(XzError::not_xz(offset, what));
     }
-    if bytes != header(check) {
+    if bytes != stream_header(check) {
         let what = "header and footer of a stream disagree";
         return Err(XzError::corrupt(offset, what));
     }
@@ -185,5 +188,5 @@ pub(super) fn too_many_blocks(offset: u64, found: u64) -> XzError {
 pub(super) fn around(block: &XzBlock) -> Option<([u8; HEADER_LEN], Vec<u8>)> {
     let record = [(block.unpadded, block.len)];
     let end = index_and_footer(record.into_iter(), block.check)?;
-    Some((header(block.check), end))
+    Some((stream_header(block.check), end))
 }

@@ -74,7 +74,7 @@ impl XzIndex {
     /// 2^12 streams.
     pub fn read(file: &dyn ReadAt) -> Result<Self, XzError> {
         let mut end = file.size();
-        if end % 4 != 0 {
+        if !end.is_multiple_of(4) {
             let what = "its length is no multiple of four";
             return Err(XzError::not_xz(end, what));
         }

@@ -18,8 +18,8 @@ mod reader;
 mod vli;
 
 pub use block::{EncodedBlock, Encoder};
-pub use container::Check;
+pub use container::{Check, index_and_footer, stream_header};
 pub use error::{XzError, XzErrorKind};
 use index::MAX_BLOCKS;
 pub use index::{XzBlock, XzIndex};
-pub use reader::{XzImage, XzOptions};
+pub use reader::{XzImage, XzLimits};

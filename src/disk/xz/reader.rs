@@ -8,7 +8,7 @@ use std::{
 
 /// What an [`XzImage`] may take.
 #[derive(Clone, Copy, Debug)]
-pub struct XzOptions {
+pub struct XzLimits {
     /// Bytes of decoded blocks that are kept (96 MiB). The block being read
     /// is there in any case, one for each thread that reads.
     pub cache: u64,
@@ -19,7 +19,7 @@ pub struct XzOptions {
     pub memory: u64,
 }
 
-impl Default for XzOptions {
+impl Default for XzLimits {
     fn default() -> Self {
         Self { cache: 96 << 20, max_block: 64 << 20, memory: 128 << 20 }
     }
@@ -34,7 +34,7 @@ impl Default for XzOptions {
 pub struct XzImage {
     file: Arc<dyn ReadAt>,
     index: XzIndex,
-    options: XzOptions,
+    options: XzLimits,
     cache: Mutex<Cache>,
 }
 
@@ -67,7 +67,7 @@ impl XzImage {
     /// Those of [`XzIndex::read`], and a block larger than the limit.
     pub fn open(
         file: Arc<dyn ReadAt>,
-        options: XzOptions,
+        options: XzLimits,
     ) -> Result<Self, XzError> {
         let index = XzIndex::read(&file)?;
         let large = index.blocks().iter().find(|b| b.len > options.max_block);

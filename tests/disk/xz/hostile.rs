@@ -4,7 +4,7 @@ use super::{content, variants};
 use crate::support::xz::pack;
 use piflash::disk::{
     ReadAt,
-    xz::{XzErrorKind, XzImage, XzIndex, XzOptions},
+    xz::{XzErrorKind, XzImage, XzIndex, XzLimits},
 };
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
@@ -179,15 +179,15 @@ fn a_block_may_not_ask_for_all_the_memory() {
         XzImage::open(Arc::new(packed), options).map_err(|e| e.kind)
     };
     let huge = stream(&[0; 16], &index(1, &[(16, 1 << 40)]), [0, 4]);
-    let result = open(huge, XzOptions::default());
+    let result = open(huge, XzLimits::default());
     assert!(matches!(result, Err(XzErrorKind::TooLarge { .. })));
     // A dictionary of 64 MiB in the block's header.
     let packed = pack(&content(100_000), &["-9", "-T1"]);
-    let options = XzOptions { memory: 8 << 20, ..XzOptions::default() };
+    let options = XzLimits { memory: 8 << 20, ..XzLimits::default() };
     let image = open(packed.clone(), options).unwrap();
     let error = image.read_at(0, &mut [0]).unwrap_err();
     assert!(error.to_string().contains("memory"), "{error}");
-    let image = open(packed, XzOptions::default()).unwrap();
+    let image = open(packed, XzLimits::default()).unwrap();
     image.read_at(0, &mut [0]).unwrap();
 }
 
@@ -201,7 +201,7 @@ fn a_lie_about_a_blocks_size_shows_when_it_is_read() {
     for len in [0, 1, 49_999, 50_001, 1 << 20] {
         let lie = index(1, &[(block.unpadded, len)]);
         let packed = Arc::new(stream(body, &lie, [0, 4]));
-        let image = XzImage::open(packed, XzOptions::default()).unwrap();
+        let image = XzImage::open(packed, XzLimits::default()).unwrap();
         if len > 0 {
             assert!(image.read_at(0, &mut [0]).is_err(), "{len}");
         }
@@ -212,7 +212,7 @@ fn a_lie_about_a_blocks_size_shows_when_it_is_read() {
 
 /// Reads all there is, whatever it may be; the result is not asked.
 fn try_all(packed: Vec<u8>) -> Option<Vec<u8>> {
-    let options = XzOptions { max_block: 1 << 20, memory: 16 << 20, cache: 0 };
+    let options = XzLimits { max_block: 1 << 20, memory: 16 << 20, cache: 0 };
     let image = XzImage::open(Arc::new(packed), options).ok()?;
     let size = usize::try_from(image.size()).ok().filter(|n| *n < 8 << 20)?;
     let mut all = vec![0; size];

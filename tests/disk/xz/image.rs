@@ -2,7 +2,7 @@ use super::{content, variants};
 use crate::support::xz::{list, pack};
 use piflash::disk::{
     ReadAt,
-    xz::{Check, XzImage, XzIndex, XzOptions},
+    xz::{Check, XzImage, XzIndex, XzLimits},
 };
 use proptest::prelude::*;
 use std::{
@@ -14,7 +14,7 @@ use std::{
 };
 
 fn open(packed: Vec<u8>) -> XzImage {
-    XzImage::open(Arc::new(packed), XzOptions::default()).unwrap()
+    XzImage::open(Arc::new(packed), XzLimits::default()).unwrap()
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn the_cache_keeps_what_it_may_and_no_more() {
     let packed = pack(&content, &["-0", "-T2", "--block-size=50000"]);
     let index = XzIndex::read(&packed).unwrap();
     let file = Arc::new(Counted(packed, AtomicU64::new(0)));
-    let options = XzOptions { cache: 100_000, ..XzOptions::default() };
+    let options = XzLimits { cache: 100_000, ..XzLimits::default() };
     let image = XzImage::open(file.clone(), options).unwrap();
     let read = |block: usize| {
         let before = file.1.load(Ordering::Relaxed);
@@ -115,7 +115,7 @@ fn the_cache_keeps_what_it_may_and_no_more() {
     assert_eq!(reads, want);
 
     // Smaller than a block: nothing is kept, all is read.
-    let options = XzOptions { cache: 100, ..XzOptions::default() };
+    let options = XzLimits { cache: 100, ..XzLimits::default() };
     let image = XzImage::open(file, options).unwrap();
     let mut all = vec![0; 400_000];
     image.read_at(0, &mut all).unwrap();
@@ -127,7 +127,7 @@ fn threads_share_the_work() {
     let content = content(400_000);
     let packed = pack(&content, &["-0", "-T2", "--block-size=50000"]);
     let file = Arc::new(Counted(packed, AtomicU64::new(0)));
-    let image = XzImage::open(file.clone(), XzOptions::default()).unwrap();
+    let image = XzImage::open(file.clone(), XzLimits::default()).unwrap();
     let opened = file.1.load(Ordering::Relaxed);
     std::thread::scope(|scope| {
         for start in 0..8 {
