@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Programs and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 14] = [
+const PACKAGES: [(&str, &str); 15] = [
     ("debugfs", "e2fsprogs"),
     ("dumpe2fs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
@@ -24,6 +24,7 @@ const PACKAGES: [(&str, &str); 14] = [
     ("mtype", "mtools"),
     ("sfdisk", "fdisk"),
     ("shellcheck", "shellcheck"),
+    ("python3", "python3"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),
 ];

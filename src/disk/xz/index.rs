@@ -149,6 +149,14 @@ impl XzIndex {
         self.blocks.iter().all(|b| b.check == first).then_some(first)
     }
 
+    /// Returns whether taking blocks over saves work: there is more than one,
+    /// they are checked, and all in the same way.
+    #[must_use]
+    pub fn is_reusable(&self) -> bool {
+        let checked = self.check().is_some_and(|c| c != Check::None);
+        checked && self.blocks.len() > 1
+    }
+
     /// Returns the number of the block that holds the byte at `offset` of
     /// the image.
     #[must_use]

@@ -1,6 +1,6 @@
 use crate::disk::{
     ImageFile,
-    xz::{Check, XzError, XzErrorKind, XzIndex},
+    xz::{XzError, XzErrorKind, XzIndex},
 };
 use std::{fs::File, path::Path};
 
@@ -44,13 +44,5 @@ impl XzBase {
     #[must_use]
     pub fn file(&self) -> &File {
         self.file.file()
-    }
-
-    /// Returns whether taking blocks over saves work: there is more than one,
-    /// they are checked, and all in the same way.
-    #[must_use]
-    pub fn is_reusable(&self) -> bool {
-        let checked = self.index.check().is_some_and(|c| c != Check::None);
-        checked && self.index.blocks().len() > 1
     }
 }

@@ -106,7 +106,7 @@ pub fn write_image(
 /// ones elsewhere.
 ///
 /// Cold blocks of `source`, an .xz file of the same image, are copied where
-/// it is worth that ([`XzBase::is_reusable`]); all else is encoded, which
+/// it is worth that ([`XzIndex::is_reusable`](crate::disk::xz::XzIndex::is_reusable)); all else is encoded, which
 /// for gigabytes takes minutes. `dest` has all of it or is as it was before.
 ///
 /// # Errors
@@ -121,7 +121,7 @@ pub fn prepare(
     progress: &dyn Progress,
 ) -> Result<Written, SinkError> {
     let staged = Staged::create(dest)?;
-    let source = source.filter(|source| source.is_reusable());
+    let source = source.filter(|source| source.index().is_reusable());
     let watch = Watch::new(&staged, source.map(XzBase::file))?;
     let check = check_of(&staged, source, image.size())?;
     let index = source.map(XzBase::index);
