@@ -13,6 +13,7 @@ mod memory;
 mod overlay;
 mod table;
 mod window;
+pub mod xz;
 
 use std::{io, sync::Arc};
 

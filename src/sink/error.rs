@@ -6,6 +6,9 @@ pub enum SinkErrorKind {
     /// The destination is something that must not be replaced by a file.
     #[error("{0}")]
     BadDestination(&'static str),
+    /// The base does not fit the image.
+    #[error("{0}")]
+    BadBase(&'static str),
     /// The file system of the destination is full.
     #[error("no space left: {needed} bytes needed, {available} available")]
     NoSpace {

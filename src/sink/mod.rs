@@ -8,7 +8,9 @@
 
 mod error;
 pub mod raw;
+mod source;
 mod staged;
+pub mod xz;
 
 pub use error::{SinkError, SinkErrorKind};
 pub use staged::Staged;

@@ -1,17 +1,15 @@
 //! Raw images: `.img`, for dd, Etcher and rpi-imager.
 
-use super::{SinkError, SinkErrorKind, Staged};
+use super::{
+    SinkError, SinkErrorKind, Staged,
+    source::{Watch, kernel_copy},
+};
 use crate::{
     disk::{Overlay, ReadAt, extents},
     progress::Progress,
 };
-use rustix::fs::{copy_file_range, fstat, ioctl_ficlone};
-use std::{
-    fs::File,
-    io,
-    os::unix::fs::{FileExt, MetadataExt},
-    path::Path,
-};
+use rustix::fs::{fstat, ioctl_ficlone};
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
 const CHUNK: usize = 1 << 20;
 /// Holes are made of whole blocks of the destination's file system.
@@ -67,12 +65,9 @@ pub fn write_image(
 ) -> Result<Written, SinkError> {
     let staged = Staged::create(dest)?;
     let size = overlay.size();
-    let watched = base_file;
-    let before = Stamp::of(watched)
-        .map_err(|e| staged.error("look at the base of", None, e))?;
+    let watch = Watch::new(&staged, base_file)?;
     let base_file = check_base(&staged, base_file, size)?;
-    let changed =
-        overlay.changed().map_err(|e| read_error(&staged, None, e))?;
+    let changed = overlay.changed().map_err(|e| staged.read_error(None, e))?;
     let changed_bytes =
         changed.iter().fold(0u64, |sum, (_, len)| sum.saturating_add(*len));
 
@@ -83,7 +78,7 @@ pub fn write_image(
     let mut runs = Vec::new();
     if !reflinked {
         for extent in extents(&**overlay.base()) {
-            let extent = extent.map_err(|e| read_error(&staged, None, e))?;
+            let extent = extent.map_err(|e| staged.read_error(None, e))?;
             if !extent.zero {
                 runs.push((extent.offset, extent.len));
             }
@@ -135,37 +130,11 @@ pub fn write_image(
         }
         _ => error,
     })?;
-    let after = Stamp::of(watched)
-        .map_err(|e| staged.error("look at the base of", None, e))?;
-    if before != after {
-        let what = "the base image was changed while it was read";
-        return Err(read_error(&staged, None, io::Error::other(what)));
-    }
+    watch.check(&staged)?;
     staged.publish()?;
     progress.finish();
     let method = if reflinked { Method::Reflink } else { Method::Copied };
     Ok(Written { size, changed: changed_bytes, bytes, method })
-}
-
-/// What changes with a file's content: a copy of parts of two images would
-/// look whole.
-#[derive(PartialEq, Eq)]
-struct Stamp {
-    len: u64,
-    /// Seconds and nanoseconds. Not the ctime: a new link or mode is no new
-    /// content.
-    mtime: (i64, i64),
-}
-
-impl Stamp {
-    fn of(file: Option<&File>) -> io::Result<Option<Self>> {
-        let Some(file) = file else { return Ok(None) };
-        let metadata = file.metadata()?;
-        Ok(Some(Self {
-            len: metadata.len(),
-            mtime: (metadata.mtime(), metadata.mtime_nsec()),
-        }))
-    }
 }
 
 /// Returns the base's file if it can be copied from as it is.
@@ -176,16 +145,6 @@ fn check_base<'a>(
 ) -> Result<Option<&'a File>, SinkError> {
     let Some(base) = base else { return Ok(None) };
     let fail = |e| staged.error("compare with the base image", None, e);
-    if staged.would_replace(base).map_err(fail)? {
-        return Err(SinkError {
-            path: staged.path().to_owned(),
-            offset: None,
-            op: "replace",
-            kind: SinkErrorKind::BadDestination(
-                "it is the base image, which is never changed",
-            ),
-        });
-    }
     let stat = fstat(base).map_err(|e| fail(e.into()))?;
     let is_file = rustix::fs::FileType::from_raw_mode(stat.st_mode)
         == rustix::fs::FileType::RegularFile;
@@ -205,20 +164,8 @@ fn copy_base(
     while let Some(base) = *base_file
         && len > 0
     {
-        let wanted =
-            usize::try_from(len).map_or(CHUNK << 4, |len| len.min(CHUNK << 4));
-        let (mut from, mut to) = (offset, offset);
-        let copied = copy_file_range(
-            base,
-            Some(&mut from),
-            staged.file(),
-            Some(&mut to),
-            wanted,
-        );
-        let copied = copied.ok().and_then(|n| u64::try_from(n).ok());
-        // Other file systems, old kernels: the rest goes by hand, and that
-        // reports what is really wrong.
-        let Some(copied) = copied.filter(|n| *n > 0) else {
+        let file = staged.file();
+        let Some(copied) = kernel_copy(base, offset, file, offset, len) else {
             *base_file = None;
             break;
         };
@@ -245,7 +192,7 @@ fn copy_run(
         let chunk = buffer.get_mut(..step).unwrap_or_default();
         overlay
             .read_at(offset, chunk)
-            .map_err(|e| read_error(staged, Some(offset), e))?;
+            .map_err(|e| staged.read_error(Some(offset), e))?;
         write_sparse(staged.file(), offset, chunk, overwrite)
             .map_err(|e| staged.error("write", Some(offset), e))?;
         let step = u64::try_from(step).unwrap_or(u64::MAX);
@@ -311,15 +258,6 @@ fn without(runs: &[(u64, u64)], cut: &[(u64, u64)]) -> Vec<(u64, u64)> {
         }
     }
     left
-}
-
-fn read_error(
-    staged: &Staged,
-    offset: Option<u64>,
-    error: io::Error,
-) -> SinkError {
-    let path = staged.path().to_owned();
-    SinkError { path, offset, op: "write", kind: SinkErrorKind::Read(error) }
 }
 
 #[cfg(test)]

@@ -128,6 +128,16 @@ impl Staged {
         SinkError { path, offset, op, kind: SinkErrorKind::Io(error) }
     }
 
+    /// Makes an error of reading what was to be written there.
+    pub fn read_error(
+        &self,
+        offset: Option<u64>,
+        error: io::Error,
+    ) -> SinkError {
+        let (path, kind) = (self.path.clone(), SinkErrorKind::Read(error));
+        SinkError { path, offset, op: "write", kind }
+    }
+
     /// Writes the file to the disk and gives it its name, in place of any
     /// file that had it.
     pub fn publish(mut self) -> Result<(), SinkError> {

@@ -1,4 +1,5 @@
-//! Overlay, windows, extents and partition tables.
+//! Overlay, windows, extents, partition tables and .xz files.
 
 mod overlay;
 mod table;
+mod xz;

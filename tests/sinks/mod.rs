@@ -3,3 +3,4 @@
 mod atomic;
 mod conformance;
 mod mounted;
+mod xz;

@@ -18,6 +18,7 @@ pub mod releases;
 pub mod server;
 pub mod tree;
 pub mod vendor;
+pub mod xz;
 
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Programs and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 19] = [
+const PACKAGES: [(&str, &str); 21] = [
     ("debugfs", "e2fsprogs"),
     ("dumpe2fs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
@@ -30,6 +30,8 @@ const PACKAGES: [(&str, &str); 19] = [
     ("ssh-keygen", "openssh-client"),
     ("sshd", "openssh-server"),
     ("shellcheck", "shellcheck"),
+    ("python3", "python3"),
+    ("xz", "xz-utils"),
     ("zstd", "zstd"),
 ];
 

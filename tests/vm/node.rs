@@ -27,7 +27,6 @@ pub struct Node {
     pub image: PathBuf,
     /// Byte offsets and sizes of the two partitions, as on the stock image.
     pub boot: (u64, u64),
-    pub root: (u64, u64),
     console: PathBuf,
 }
 
@@ -66,12 +65,12 @@ all:
         let outcome = env.run(&["build", "node3", "--image", base]);
         assert_eq!(outcome.code, Some(0), "{outcome}");
         let image = env.work().join("build/images/node3.img");
-        let (boot, root) = partitions(&image);
+        let (boot, _) = partitions(&image);
         let consoles = lab::cache().join("consoles");
         fs::create_dir_all(&consoles).unwrap();
         let console = consoles.join(format!("{}.log", test_name()));
         fs::write(&console, "").unwrap();
-        Self { env, lab, image, boot, root, console }
+        Self { env, lab, image, boot, console }
     }
 
     /// The private key that the account takes.

@@ -1,0 +1,232 @@
+//! From pieces to a file.
+
+use super::{XzBase, cuts::Piece, encode};
+use crate::{
+    disk::{
+        ImageFile, ReadAt,
+        xz::{
+            Encoder, XzBlock, XzError, XzIndex, index_and_footer, stream_header,
+        },
+    },
+    progress::Progress,
+    sink::{SinkError, SinkErrorKind, Staged, source::kernel_copy},
+};
+use std::{io, ops::Range, os::unix::fs::FileExt};
+
+const CHUNK: usize = 1 << 20;
+
+/// What a new file is made of.
+pub(super) struct Assembly<'a> {
+    pub(super) image: &'a dyn ReadAt,
+    pub(super) base: Option<&'a XzBase>,
+    pub(super) pieces: &'a [Piece],
+    pub(super) encoder: Encoder,
+    pub(super) threads: usize,
+    pub(super) progress: &'a dyn Progress,
+}
+
+/// What became of the pieces.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Assembled {
+    /// Size of the file in bytes.
+    pub(super) packed: u64,
+    /// Blocks that were copied.
+    pub(super) copied: usize,
+    /// Blocks that were encoded.
+    pub(super) encoded: usize,
+}
+
+impl Assembly<'_> {
+    /// Writes the file, and reads its index again. It is not published.
+    pub(super) fn write(
+        &self,
+        staged: &Staged,
+    ) -> Result<Assembled, SinkError> {
+        let no_space = |needed| -> Result<_, SinkError> {
+            let available = staged
+                .available()
+                .map_err(|e| staged.error("look at space for", None, e))?;
+            let kind = SinkErrorKind::NoSpace { needed, available };
+            let path = staged.path().to_owned();
+            Ok((available, SinkError { path, offset: None, op: "write", kind }))
+        };
+        // What is encoded takes more, but nobody knows how much.
+        let (copied, encoded) = (self.copied_len(), self.encoded_len());
+        let (available, error) = no_space(copied)?;
+        if copied > available {
+            return Err(error);
+        }
+        let total = copied.saturating_add(encoded);
+        self.progress.start("write", Some(total));
+        let assembled = self.write_pieces(staged).map_err(|error| {
+            let full = matches!(&error.kind, SinkErrorKind::Io(e) if matches!(
+                e.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ));
+            match no_space(total) {
+                Ok((_, no_space)) if full => no_space,
+                _ => error,
+            }
+        })?;
+        self.progress.finish();
+        self.check(staged)?;
+        Ok(assembled)
+    }
+
+    fn write_pieces(&self, staged: &Staged) -> Result<Assembled, SinkError> {
+        let jobs: Vec<(u64, u64)> = self
+            .pieces
+            .iter()
+            .filter_map(|piece| match piece {
+                Piece::Encode { offset, len } => Some((*offset, *len)),
+                Piece::Copy(_) => None,
+            })
+            .collect();
+        let (image, encoder) = (self.image, self.encoder);
+        encode::in_order(image, encoder, &jobs, self.threads, |blocks| {
+            let header = stream_header(encoder.check);
+            let mut out = Out { staged, position: 0, records: Vec::new() };
+            out.append(&header)?;
+            let mut done = Assembled::default();
+            for piece in self.pieces {
+                match piece {
+                    Piece::Copy(run) => {
+                        self.copy(run.clone(), &mut out)?;
+                        done.copied = done.copied.saturating_add(run.len());
+                    }
+                    Piece::Encode { offset, len } => {
+                        let block = blocks
+                            .next()
+                            .map_err(|e| staged.read_error(Some(*offset), e))?;
+                        out.append(&block.bytes)?;
+                        out.records.push((block.unpadded, block.len));
+                        done.encoded = done.encoded.saturating_add(1);
+                        self.progress.advance(*len);
+                    }
+                }
+            }
+            let records = out.records.iter().copied();
+            let end = index_and_footer(records, encoder.check);
+            let end = end.ok_or_else(|| {
+                let error = io::Error::other("too large for an .xz file");
+                staged.error("index", None, error)
+            })?;
+            out.append(&end)?;
+            done.packed = out.position;
+            Ok(done)
+        })
+    }
+
+    /// Copies blocks of the base, which lie behind each other in its file
+    /// unless another stream begins.
+    fn copy(&self, run: Range<usize>, out: &mut Out) -> Result<(), SinkError> {
+        let (Some(base), blocks) = (self.base, self.blocks(run)) else {
+            return Ok(());
+        };
+        let adjacent = |a: &XzBlock, b: &XzBlock| {
+            a.packed.checked_add(a.packed_len()) == Some(b.packed)
+        };
+        for run in blocks.chunk_by(adjacent) {
+            let Some(first) = run.first() else { continue };
+            out.copy(base, first.packed, packed_len(run), self.progress)?;
+            let records = run.iter().map(|b| (b.unpadded, b.len));
+            out.records.extend(records);
+        }
+        Ok(())
+    }
+
+    fn blocks(&self, run: Range<usize>) -> &[XzBlock] {
+        let blocks = self.base.map(|base| base.index().blocks());
+        blocks.and_then(|blocks| blocks.get(run)).unwrap_or_default()
+    }
+
+    /// Bytes that are copied.
+    fn copied_len(&self) -> u64 {
+        self.pieces.iter().fold(0, |sum, piece| match piece {
+            Piece::Copy(run) => {
+                packed_len(self.blocks(run.clone())).saturating_add(sum)
+            }
+            Piece::Encode { .. } => sum,
+        })
+    }
+
+    /// Bytes that are encoded.
+    fn encoded_len(&self) -> u64 {
+        self.pieces.iter().fold(0, |sum, piece| match piece {
+            Piece::Copy(_) => sum,
+            Piece::Encode { len, .. } => len.saturating_add(sum),
+        })
+    }
+
+    /// Reads what was written as anybody would.
+    fn check(&self, staged: &Staged) -> Result<(), SinkError> {
+        let failed = |e| staged.error("read back", None, e);
+        let file = staged.file().try_clone().map_err(failed)?;
+        let file = ImageFile::new(file).map_err(failed)?;
+        let index =
+            XzIndex::read(&file).map_err(|e: XzError| failed(e.into()))?;
+        if index.size() != self.image.size() {
+            let what = "the new file holds an image of another size";
+            return Err(failed(io::Error::other(what)));
+        }
+        Ok(())
+    }
+}
+
+fn packed_len(blocks: &[XzBlock]) -> u64 {
+    blocks.iter().fold(0, |sum, b| b.packed_len().saturating_add(sum))
+}
+
+/// The file as it grows.
+struct Out<'s> {
+    staged: &'s Staged,
+    position: u64,
+    /// Unpadded and uncompressed sizes of the blocks so far.
+    records: Vec<(u64, u64)>,
+}
+
+impl Out<'_> {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
+        self.staged
+            .file()
+            .write_all_at(bytes, self.position)
+            .map_err(|e| self.staged.error("write", None, e))?;
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.position = self.position.saturating_add(len);
+        Ok(())
+    }
+
+    /// Appends `len` bytes at `from` of the base, by the kernel where that
+    /// works.
+    fn copy(
+        &mut self,
+        base: &XzBase,
+        mut from: u64,
+        mut len: u64,
+        progress: &dyn Progress,
+    ) -> Result<(), SinkError> {
+        let (source, target) = (base.file(), self.staged.file());
+        while let Some(copied) =
+            kernel_copy(source, from, target, self.position, len)
+        {
+            progress.advance(copied);
+            from = from.saturating_add(copied);
+            self.position = self.position.saturating_add(copied);
+            len = len.saturating_sub(copied);
+        }
+        let mut buffer = vec![0; CHUNK];
+        while len > 0 {
+            let step = usize::try_from(len).map_or(CHUNK, |l| l.min(CHUNK));
+            let chunk = buffer.get_mut(..step).unwrap_or_default();
+            source
+                .read_exact_at(chunk, from)
+                .map_err(|e| self.staged.read_error(None, e))?;
+            self.append(chunk)?;
+            let step = u64::try_from(step).unwrap_or(len);
+            progress.advance(step);
+            from = from.saturating_add(step);
+            len = len.saturating_sub(step);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! Blocks encoded by several threads and handed out in order.
+
+use crate::disk::{
+    ReadAt,
+    xz::{EncodedBlock, Encoder},
+};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+/// What the threads know of each other.
+struct Work<'w> {
+    image: &'w dyn ReadAt,
+    encoder: Encoder,
+    /// Ranges `(offset, len)` of the image.
+    jobs: &'w [(u64, u64)],
+    /// Blocks that may be under way or done and not yet handed out: they
+    /// take memory.
+    ahead: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Jobs that were begun.
+    begun: usize,
+    /// Blocks that were handed out.
+    given: usize,
+    done: BTreeMap<usize, io::Result<EncodedBlock>>,
+    /// Nobody wants the rest.
+    over: bool,
+}
+
+/// Hands out the encoded blocks.
+pub(super) struct Blocks<'w>(&'w Work<'w>);
+
+/// Encodes `jobs` by `threads` threads while `body` runs, which takes the
+/// blocks. What comes out does not depend on the number of threads.
+pub(super) fn in_order<R>(
+    image: &dyn ReadAt,
+    encoder: Encoder,
+    jobs: &[(u64, u64)],
+    threads: usize,
+    body: impl FnOnce(&Blocks) -> R,
+) -> R {
+    let threads = threads.clamp(1, jobs.len().max(1));
+    let work = Work {
+        image,
+        encoder,
+        jobs,
+        ahead: threads.saturating_mul(2),
+        state: Mutex::default(),
+        changed: Condvar::new(),
+    };
+    thread::scope(|scope| {
+        for _ in 0..threads.min(jobs.len()) {
+            scope.spawn(|| {
+                let _alarm = Alarm(&work);
+                work.run();
+            });
+        }
+        // Also when the body fails or panics: else the threads would wait.
+        let _over = Over(&work);
+        body(&Blocks(&work))
+    })
+}
+
+impl Work<'_> {
+    fn run(&self) {
+        while let Some((number, (offset, len))) = self.next() {
+            let block = self.encoder.encode(self.image, offset, len);
+            self.state().done.insert(number, block);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Returns the next job when there is room for its block.
+    fn next(&self) -> Option<(usize, (u64, u64))> {
+        let mut state = self.state();
+        loop {
+            let number = state.begun;
+            let job = *self.jobs.get(number).filter(|_| !state.over)?;
+            if number < state.given.saturating_add(self.ahead) {
+                state.begun = number.saturating_add(1);
+                return Some((number, job));
+            }
+            state = self.wait(state);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self) {
+        self.state().over = true;
+        self.changed.notify_all();
+    }
+}
+
+impl Blocks<'_> {
+    /// Waits for the next block.
+    pub(super) fn next(&self) -> io::Result<EncodedBlock> {
+        let mut state = self.0.state();
+        loop {
+            let number = state.given;
+            if let Some(block) = state.done.remove(&number) {
+                state.given = number.saturating_add(1);
+                self.0.changed.notify_all();
+                return block;
+            }
+            if state.over || number >= self.0.jobs.len() {
+                return Err(io::Error::other("there is no further block"));
+            }
+            state = self.0.wait(state);
+        }
+    }
+}
+
+/// Ends the work when dropped.
+struct Over<'w>(&'w Work<'w>);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Ends the work when its thread panics, or the others would wait for ever.
+struct Alarm<'w>(&'w Work<'w>);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.stop();
+        }
+    }
+}
