@@ -94,11 +94,9 @@ fn node() -> Env {
     make_key(&ssh.join("id_ed25519"), "ed25519");
     env.write(
         "inventory.yml",
-        format!(
-            "all:\n  hosts:\n    node3: {{ansible_host: 127.0.0.1}}\n  \
-             children:\n    raspbian: {{hosts: {{node3: }}}}\n  vars:\n    \
-             ansible_user: ada\n"
-        ),
+        "all:\n  hosts:\n    node3: {ansible_host: 127.0.0.1}\n  \
+         children:\n    raspbian: {hosts: {node3: }}\n  vars:\n    \
+         ansible_user: ada\n",
     );
     built(&env, "node3");
     env
