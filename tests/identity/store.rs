@@ -84,7 +84,7 @@ fn what_is_no_small_file_is_refused() {
 fn every_key_is_one_to_openssh() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::new(dir.path().join("secrets"));
-    for number in 0..300 {
+    for number in 0..150 {
         let node = format!("n{number}");
         let keys = HostKeys::load_or_make(&store, &node).unwrap();
         assert_eq!(HostKeys::load_or_make(&store, &node).unwrap(), keys);
