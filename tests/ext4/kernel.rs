@@ -34,8 +34,16 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let status = Command::new("umount").arg(&self.0).status();
-        assert!(status.is_ok_and(|status| status.success()), "umount");
+        // Others on the machine may look into new mounts for a moment.
+        let unmounted = (0..50).any(|_| {
+            let status = Command::new("umount").arg(&self.0).status();
+            let done = status.is_ok_and(|status| status.success());
+            if !done {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            done
+        });
+        assert!(unmounted, "umount {}", self.0.display());
     }
 }
 
