@@ -3,6 +3,7 @@
 mod access;
 mod artefacts;
 mod build;
+mod card;
 mod cli;
 mod downloads;
 mod error;
@@ -12,6 +13,7 @@ mod keys;
 mod plan;
 mod record;
 mod shelf;
+mod summary;
 mod workshop;
 
 use std::{env, process::ExitCode};

@@ -1,0 +1,148 @@
+//! What a build tells of a node's image.
+
+use std::{fmt::Write, path::Path};
+
+use super::{build::Built, workshop::Job};
+use crate::{
+    base::{facts::FirstBoot, image::Origin},
+    identity::HostKeys,
+    sink::raw::Method,
+    ui,
+};
+
+/// Describes one built image, for its owner.
+pub(super) fn summary(
+    job: &Job,
+    host_keys: &HostKeys,
+    dest: &Path,
+    built: &Built,
+) -> String {
+    let Job { plan, image, keys, artefacts, .. } = job;
+    let mut text = format!("{}\n", dest.display());
+    let mut line = |name: &str, value: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:<11} {value}");
+    };
+    line(
+        "size",
+        format!(
+            "{} ({} changed; the rest {})",
+            ui::bytes(built.written.size),
+            ui::bytes(built.written.changed),
+            match built.written.method {
+                Method::Reflink => "shared with the base",
+                Method::Copied => "copied, sparse",
+            }
+        ),
+    );
+    line(
+        "base",
+        format!(
+            "{}: {}, {}",
+            image.name, image.facts.os.pretty_name, image.facts.architecture
+        ),
+    );
+    if let Origin::Download { verified, .. } = &image.origin {
+        line("verified", verified.to_string());
+    }
+    for partition in &image.facts.table.partitions {
+        let volume = &partition.volume;
+        line(
+            "partition",
+            format!(
+                "{}: {} at {}, {} {}",
+                partition.number,
+                ui::bytes(partition.len),
+                ui::bytes(partition.start),
+                volume.fs.map_or_else(String::new, |fs| fs.to_string()),
+                volume.label.as_deref().unwrap_or_default()
+            ),
+        );
+    }
+    line(
+        "injected",
+        format!(
+            "{} paths, all read back: {}",
+            built.checked,
+            plan.parts.join(", ")
+        ),
+    );
+    for file in &artefacts.files {
+        let name = release(&file.name, file.version.as_deref());
+        line("artefact", format!("{name}, {}", ui::bytes(file.size)));
+    }
+    for missing in &artefacts.left_out {
+        let name = release(&missing.name, missing.version.as_deref());
+        line("left out", format!("{name}: not in the cache (--offline)"));
+    }
+    for key in keys {
+        line("SSH key", key.clone());
+    }
+    if image.facts.ssh.installed {
+        for key in host_keys.iter() {
+            let kind = key.public().split(' ').next().unwrap_or_default();
+            line("host key", format!("{kind} {}", key.fingerprint()));
+        }
+    }
+    for note in &plan.notes {
+        line("note", note.clone());
+    }
+    if image.origin == Origin::Demo {
+        line(
+            "note",
+            "made from the demo image: it has no kernel and does not boot"
+                .to_owned(),
+        );
+    }
+    line(
+        "write it",
+        format!(
+            "sudo dd if={} of=/dev/sdX bs=4M conv=fsync status=progress",
+            dest.display()
+        ),
+    );
+    line(
+        "",
+        "or with Etcher, or with rpi-imager (\"Use custom\", its own \
+         customisation off)"
+            .to_owned(),
+    );
+    for (number, what) in power_up(job).into_iter().enumerate() {
+        line(if number == 0 { "power-up" } else { "" }, what.to_owned());
+    }
+    if image.facts.ssh.installed && !keys.is_empty() {
+        // .../images/node3.img
+        let dir = dest.ancestors().nth(2).unwrap_or(Path::new(""));
+        let config = dir.join("ssh_config");
+        line("log in", format!("ssh -F {} {}", config.display(), plan.node));
+    }
+    text
+}
+
+/// `k3s-arm64 v1.36.4+k3s1`
+fn release(name: &str, version: Option<&str>) -> String {
+    match version {
+        Some(version) => format!("{name} {version}"),
+        None => name.to_owned(),
+    }
+}
+
+/// What the node does when it is powered up: only what this image does.
+fn power_up(job: &Job) -> Vec<&'static str> {
+    let Job { plan, image, keys, .. } = job;
+    let has = |name: &str| plan.parts.iter().any(|part| part == name);
+    let facts = &image.facts;
+    let grows = facts.root_is_last && facts.first_boot != FirstBoot::None;
+    let mut does = Vec::new();
+    if grows {
+        does.push("the root file system grows to the size of the card");
+    }
+    does.push("the node takes its name and address");
+    if has("ssh") && facts.ssh.installed && !keys.is_empty() {
+        does.push("it lets you in by key");
+    }
+    if has("firstboot") {
+        does.push("it runs its first-boot steps: sudo piflash-node status");
+    }
+    does
+}
