@@ -1,6 +1,7 @@
 mod artefact;
 mod cache;
 mod download;
+mod https;
 mod key_server;
 mod proxy;
 mod resume;

@@ -16,6 +16,7 @@ pub mod oracle;
 pub mod plan;
 pub mod releases;
 pub mod server;
+pub mod tls;
 pub mod tree;
 pub mod vendor;
 pub mod xz;

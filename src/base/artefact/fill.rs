@@ -4,14 +4,14 @@ use std::{fs::File, path::Path};
 
 use super::{
     Artefact, ArtefactErrorKind as Kind, ArtefactFile, Store,
-    store::{Found, FromStart},
+    store::Found,
 };
 use crate::{
     base::{
         FileError,
         cache::Lock,
         catalog::listed_digest,
-        digest::{Hasher, Sha256},
+        digest::{FromStart, Hasher, Sha256},
         fetch::{Client, End, FetchOptions, Part, Request, download, redacted},
     },
     progress::Progress,
