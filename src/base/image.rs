@@ -193,8 +193,9 @@ impl Image {
         };
         self.digest.get_or_init(|| sha256);
         let download_sha256 = match self.origin {
-            Origin::Download { sha256, .. }
-            | Origin::Packed { sha256, .. } => Some(sha256),
+            Origin::Download { sha256, .. } | Origin::Packed { sha256, .. } => {
+                Some(sha256)
+            }
             Origin::Demo | Origin::File(_) => None,
         };
         let name = self.name.clone();

@@ -178,9 +178,10 @@ fn several_that_fail_are_all_named() {
     assert!(!env.work().join("build").exists());
 }
 
-fn start(env: &Env) -> Child {
+fn start(env: &Env, build_dir: &str) -> Child {
     Command::new(env!("CARGO_BIN_EXE_piflash"))
         .args(["--progress", "json", "build", "--all"])
+        .args(["--build-dir", build_dir])
         .env_clear()
         .env("HOME", env.home())
         .env("TMPDIR", env.home())
@@ -195,7 +196,7 @@ fn an_interrupt_leaves_nothing_half_and_all_to_go_on_with() {
     for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
         let vendor = Vendor::start(3, Duration::from_millis(100));
         let env = vendor.customer(&[0, 1, 2]);
-        let mut child = start(&env);
+        let mut child = start(&env, "build");
         let end = Instant::now() + Duration::from_secs(20);
         let parts = || [0, 1, 2].map(|index| part(&env, &vendor, index));
         while parts().iter().any(|len| *len < 200_000) {
@@ -236,4 +237,24 @@ fn an_interrupt_leaves_nothing_half_and_all_to_go_on_with() {
         assert!(verify.stderr.contains("3 images"), "{verify}");
         assert_eq!(names(&env, "partial"), [""; 0]);
     }
+}
+
+#[test]
+fn two_builds_at_once_share_a_download() {
+    let vendor = Vendor::start(1, PAUSE);
+    let env = vendor.customer(&[0]);
+    let runs = ["one", "two"].map(|dir| start(&env, dir));
+    let stages = runs.map(|run| {
+        let output = run.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let events = events::parse(&String::from_utf8(output.stderr).unwrap());
+        let first = events::of(&events, "start")[0]["stage"].clone();
+        first.as_str().unwrap().to_owned()
+    });
+    let mut stages = stages.to_vec();
+    stages.sort();
+    assert_eq!(stages, ["download", "wait-for-another-run"]);
+    assert_eq!(vendor.asked(), [path(1)]);
+    let read = |dir: &str| env.read(&format!("{dir}/images/node1.img"));
+    assert_eq!(read("one").len(), read("two").len());
 }

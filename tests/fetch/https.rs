@@ -64,8 +64,11 @@ impl Shop {
 #[test]
 fn a_certificate_of_a_trusted_ca_is_good_also_for_the_rest() {
     let ca = Authority::new("the company's");
-    let shop = Shop::new(&ca, &ca, &Names { hosts: &["localhost"], valid: GOOD });
-    shop.vendor.server.script(&shop.vendor.images[0].path, [Step::Cut(900_000)]);
+    let shop =
+        Shop::new(&ca, &ca, &Names { hosts: &["localhost"], valid: GOOD });
+    shop.vendor
+        .server
+        .script(&shop.vendor.images[0].path, [Step::Cut(900_000)]);
     let outcome = shop.build(&[]);
     assert_eq!(outcome.code, Some(0), "{outcome}");
     let requests = shop.vendor.server.requests();
@@ -95,7 +98,8 @@ fn bad_certificates_are_refused_and_the_hint_fits() {
 #[test]
 fn without_any_ca_there_is_no_https() {
     let ca = Authority::new("ours");
-    let shop = Shop::new(&ca, &ca, &Names { hosts: &["localhost"], valid: GOOD });
+    let shop =
+        Shop::new(&ca, &ca, &Names { hosts: &["localhost"], valid: GOOD });
     for (ca, said) in [
         ("/nonexistent.pem", "SSL_CERT_FILE"),
         ("/dev/null", "ca-certificates"),
@@ -109,7 +113,8 @@ fn without_any_ca_there_is_no_https() {
 #[test]
 fn nobody_leads_from_https_to_http() {
     let ca = Authority::new("ours");
-    let shop = Shop::new(&ca, &ca, &Names { hosts: &["localhost"], valid: GOOD });
+    let shop =
+        Shop::new(&ca, &ca, &Names { hosts: &["localhost"], valid: GOOD });
     let path = &shop.vendor.images[0].path;
     let to = vec![("Location", shop.vendor.server.url(path))];
     shop.vendor.server.script(path, [Step::Status(302, to)]);

@@ -3,8 +3,7 @@
 use std::{fs::File, path::Path};
 
 use super::{
-    Artefact, ArtefactErrorKind as Kind, ArtefactFile, Store,
-    store::Found,
+    Artefact, ArtefactErrorKind as Kind, ArtefactFile, Store, store::Found,
 };
 use crate::{
     base::{

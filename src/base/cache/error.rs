@@ -1,5 +1,8 @@
 use crate::base::{
-    FileError, digest::Sha256, fetch::FetchError, signature::SignatureError,
+    FileError,
+    digest::Sha256,
+    fetch::{FetchError, FetchErrorKind},
+    signature::SignatureError,
     unpack::UnpackError,
 };
 use std::{error::Error, fmt, path::PathBuf};
@@ -144,6 +147,10 @@ impl CacheError {
                 | Kind::Sums { .. }
                 | Kind::Unpack(_)
                 | Kind::Unverified
+        ) || matches!(
+            &self.kind,
+            Kind::Fetch(error)
+                if matches!(error.kind, FetchErrorKind::Size { .. })
         )
     }
 }

@@ -111,9 +111,8 @@ impl Cache {
             progress.finish();
             digest
         };
-        let packed = self
-            .digest_of(path, file, read)
-            .map_err(unreadable(path))?;
+        let packed =
+            self.digest_of(path, file, read).map_err(unreadable(path))?;
         if let Some(cached) = self.find_unpacked(packed, progress)? {
             return Ok(cached);
         }

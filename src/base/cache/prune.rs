@@ -1,10 +1,7 @@
 use super::{Cache, Entry, digests, entry, lock::Lock};
 use crate::base::whole::remove;
 use std::{
-    collections::BTreeSet,
-    fs, io,
-    os::unix::fs::MetadataExt,
-    path::Path,
+    collections::BTreeSet, fs, io, os::unix::fs::MetadataExt, path::Path,
     time::Duration,
 };
 
