@@ -101,37 +101,6 @@ fn a_cut_connection_is_resumed() {
     assert_eq!(ranges, [false, true]);
 }
 
-/// The connection breaks and the run fails; the next one goes on, and has
-/// the same image.
-#[test]
-fn cut_at_any_byte_and_run_again() {
-    let vendor = Vendor::start();
-    let raw = tempfile::NamedTempFile::new().unwrap();
-    vendor.case.write(raw.path()).unwrap();
-    let raw = fs::read(raw.path()).unwrap();
-    let size = vendor.size;
-    let cuts = [0, 1, 6, 12, 100, size / 3, size / 2, size - 13, size - 1];
-    for cut in cuts {
-        let env = vendor.customer(&vendor.sha256);
-        let gone = Step::Status(404, vec![]);
-        vendor.server.script(PATH, [Step::Cut(cut), gone]);
-        let failed = build(&env, &[]);
-        assert_eq!(failed.code, Some(1), "{failed}");
-        assert!(!env.work().join("build").exists(), "{failed}");
-        let images = env.home().join(".cache/piflash/images");
-        assert_eq!(fs::read_dir(&images).unwrap().count(), 0);
-        vendor.server.requests();
-
-        let fetch = env.run(&["images", "fetch"]);
-        assert_eq!(fetch.code, Some(0), "{fetch}");
-        let requests = vendor.server.requests();
-        assert_eq!(requests.len(), 1);
-        assert_eq!(requests[0].sent, size - cut);
-        let image = images.join(format!("{}.img", sha256(&raw)));
-        assert!(fs::read(image).unwrap() == raw, "{cut}");
-    }
-}
-
 #[test]
 fn another_file_than_was_named_becomes_no_card() {
     let vendor = Vendor::start();

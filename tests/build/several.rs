@@ -11,7 +11,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{
-    env::Env, events, files_under, server::Step, vendor::Vendor,
+    env::Env,
+    events, files_under,
+    server::Step,
+    vendor::{Image, Vendor},
 };
 
 const PAUSE: Duration = Duration::from_millis(15);
@@ -257,4 +260,38 @@ fn two_builds_at_once_share_a_download() {
     assert_eq!(vendor.asked(), [path(1)]);
     let read = |dir: &str| env.read(&format!("{dir}/images/node1.img"));
     assert_eq!(read("one").len(), read("two").len());
+}
+
+/// The connection breaks and the run fails; the next one goes on, and has
+/// the same image.
+#[test]
+fn cut_at_any_byte_and_run_again() {
+    let vendor = Vendor::start(1, Duration::ZERO);
+    let Image { path, sha256: _, size } = &vendor.images[0];
+    let expected = {
+        let env = vendor.customer(&[0]);
+        assert_eq!(env.run(&["images", "fetch"]).code, Some(0));
+        names(&env, "images")
+    };
+    let third = size / 3;
+    for cut in [0, 1, 3, 4, 18, 511, 512, third, 2 * third, size - 1] {
+        let env = vendor.customer(&[0]);
+        let gone = Step::Status(404, vec![]);
+        vendor.server.script(path, [Step::Cut(cut), gone]);
+        let failed = env.run(&["build", "node1"]);
+        assert_eq!(failed.code, Some(1), "{failed}");
+        assert_eq!(part(&env, &vendor, 0), cut as u64);
+        assert_eq!(names(&env, "images"), [""; 0]);
+        assert!(!env.work().join("build").exists(), "{failed}");
+        vendor.asked();
+
+        let fetch = env.run(&["images", "fetch"]);
+        assert_eq!(fetch.code, Some(0), "{cut}: {fetch}");
+        let [request] = &vendor.server.requests()[..] else { panic!() };
+        assert_eq!(request.sent, size - cut);
+        // By their digests, which are read again.
+        assert_eq!(names(&env, "images"), expected, "{cut}");
+        let verify = env.run(&["images", "verify"]);
+        assert_eq!(verify.code, Some(0), "{cut}: {verify}");
+    }
 }

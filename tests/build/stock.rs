@@ -1,6 +1,8 @@
 //! The vendors' own names, with a server of this machine behind them: the
 //! program is told by its environment which proxy to ask and whom to trust.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -84,16 +86,18 @@ impl Vendors {
         outcome
     }
 
+    /// What the cache has in a directory.
+    fn left(&self, dir: &str) -> Vec<PathBuf> {
+        let cache = self.env.home().join(".cache/piflash");
+        files_under(&cache.join(dir))
+    }
+
     fn refused(&self, said: &str) {
         let outcome = self.run(&["build", "node3"]);
         assert_eq!(outcome.code, Some(3), "{outcome}");
         assert!(outcome.stderr.contains(said), "`{said}`: {outcome}");
         assert!(!self.env.work().join("build").exists(), "{outcome}");
-        for dir in ["images", "partial"] {
-            let cache = self.env.home().join(".cache/piflash");
-            let left = files_under(&cache.join(dir));
-            assert!(left.is_empty(), "{left:?} {outcome}");
-        }
+        assert_eq!(self.left("images"), [PathBuf::new(); 0]);
     }
 }
 
@@ -160,9 +164,16 @@ fn what_the_vendor_does_not_stand_for_is_refused() {
     ] {
         vendors.server.put(IMAGE, served);
         vendors.refused(said);
+        assert_eq!(vendors.left("partial"), [PathBuf::new(); 0]);
     }
     vendors.server.put(IMAGE, packed);
     let signature = format!("{IMAGE}.sig");
     vendors.server.put(&signature, b"no signature at all");
     vendors.refused("the vendor's signature is refused");
+    // The image may be good: with a signature that is, it is not sent again.
+    vendors.server.put(&signature, b"");
+    vendors.server.requests();
+    vendors.refused("the vendor's signature is refused");
+    let requests = vendors.server.requests();
+    assert_eq!(requests.len(), 1, "{requests:?}");
 }

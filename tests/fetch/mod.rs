@@ -3,6 +3,7 @@ mod cache;
 mod download;
 mod https;
 mod key_server;
+mod memory;
 mod proxy;
 mod resume;
 mod signed;
