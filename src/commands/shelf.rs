@@ -300,8 +300,15 @@ impl Shelf {
         if text.starts_with("https://") || text.starts_with("http://") {
             return Ok(Choice::Url(text.to_owned(), sha256));
         }
+        if let Some((scheme, _)) = text.split_once("://") {
+            let what = format!("no base image for {}", node.name);
+            let report = Report::new(what)
+                .cause(format!("piflash downloads nothing by {scheme}"))
+                .hint("give an http or https URL, or download it yourself");
+            return Err(CommandError::new(Kind::Usage, report));
+        }
         let path = folder.join(text);
-        if text.contains('/') || text.ends_with(".img") || path.exists() {
+        if is_path(text) || path.exists() {
             return Ok(Choice::File(path, sha256));
         }
         let entry = self.entry(&node.name, text)?;
@@ -324,7 +331,7 @@ impl Shelf {
             let what = format!("no base image for {nodes}");
             let report = Report::new(what).because(&unknown).hint(
                 "piflash images lists what there is; a path has a `/` in it \
-                 or ends with .img",
+                 or ends with .img, .xz, .gz, .zst or .zip",
             );
             CommandError::new(Kind::Usage, report)
         })
@@ -387,6 +394,12 @@ fn wanted_url(url: &str, sha256: Option<Sha256>) -> Wanted {
         trust: Verification::PinnedHash,
         signed: None,
     }
+}
+
+/// Nothing in the catalogue has such a name.
+fn is_path(text: &str) -> bool {
+    let ends = [".img", ".xz", ".gz", ".zst", ".zip"];
+    text.contains('/') || ends.iter().any(|end| text.ends_with(end))
 }
 
 fn file_name(url: &str) -> &str {

@@ -106,7 +106,7 @@ fn every_format_gives_what_the_raw_image_gives() {
     let [image, _] = &cached(&env)[..] else { panic!("{:?}", cached(&env)) };
     let taken = fs::metadata(image).unwrap().blocks() * 512;
     assert!(taken < raw.len() as u64 / 2, "{taken} of {}", raw.len());
-    assert_eq!(partial(&env), [PathBuf::new(); 0]);
+    assert_eq!(partial(&env), Vec::<PathBuf>::new());
     inventory(&env, "image: base.img.xz");
     let again = stages(&env, &[]);
     assert!(!again.contains(&"unpack".to_owned()), "{again:?}");
@@ -116,7 +116,7 @@ fn every_format_gives_what_the_raw_image_gives() {
     assert!(fetch.stderr.contains("unpacked in the cache"), "{fetch}");
     let prune = env.run(&["images", "prune"]);
     assert!(prune.stderr.contains("rack/base.img.xz"), "{prune}");
-    assert_eq!(cached(&env), [PathBuf::new(); 0]);
+    assert_eq!(cached(&env), Vec::<PathBuf>::new());
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn a_cache_is_needed_and_must_have_room() {
     for said in ["no space left for", "PIFLASH_CACHE", "partial/download-"] {
         assert!(full.stderr.contains(said), "`{said}`: {full}");
     }
-    assert_eq!(partial(&env), [PathBuf::new(); 0]);
-    assert_eq!(cached(&env), [PathBuf::new(); 0]);
+    assert_eq!(partial(&env), Vec::<PathBuf>::new());
+    assert_eq!(cached(&env), Vec::<PathBuf>::new());
     stages(&env, &[]);
 }

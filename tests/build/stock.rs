@@ -97,7 +97,7 @@ impl Vendors {
         assert_eq!(outcome.code, Some(3), "{outcome}");
         assert!(outcome.stderr.contains(said), "`{said}`: {outcome}");
         assert!(!self.env.work().join("build").exists(), "{outcome}");
-        assert_eq!(self.left("images"), [PathBuf::new(); 0]);
+        assert_eq!(self.left("images"), Vec::<PathBuf>::new());
     }
 }
 
@@ -164,7 +164,7 @@ fn what_the_vendor_does_not_stand_for_is_refused() {
     ] {
         vendors.server.put(IMAGE, served);
         vendors.refused(said);
-        assert_eq!(vendors.left("partial"), [PathBuf::new(); 0]);
+        assert_eq!(vendors.left("partial"), Vec::<PathBuf>::new());
     }
     vendors.server.put(IMAGE, packed);
     let signature = format!("{IMAGE}.sig");

@@ -95,7 +95,8 @@ impl CacheError {
                 "run it once without --offline"
             }
             Kind::Unverified => {
-                "give its SHA-256, or accept any content with --insecure"
+                "give its SHA-256 (--image-sha256, or `image_sha256` in the \
+                 inventory), or accept any content with --insecure"
             }
             Kind::Fetch(error) => error.hint(),
             Kind::Changing(_) => {
