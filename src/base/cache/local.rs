@@ -4,7 +4,7 @@
 use super::{
     Cache, Cached, Entry,
     digests::Stamp,
-    entry,
+    entry::{self, State},
     fill::{create, publish},
     lock::Lock,
 };
@@ -113,7 +113,7 @@ impl Cache {
         };
         let packed =
             self.digest_of(path, file, read).map_err(unreadable(path))?;
-        if let Some(cached) = self.find_unpacked(packed, progress)? {
+        if let Some(cached) = self.find_intact(packed) {
             return Ok(cached);
         }
         // A download of the same file has this key too.
@@ -145,8 +145,19 @@ impl Cache {
         }
     }
 
-    /// Returns what a file with this digest was unpacked to. Damaged ones
-    /// are removed.
+    /// Returns what a file with this digest was unpacked to, where it looks
+    /// as it was.
+    fn find_intact(&self, packed: Sha256) -> Option<Cached> {
+        let entries = self.list().ok()?.into_iter();
+        let mut intact = entries
+            .filter(|e| e.is_of(packed) && self.state(e) == State::Intact);
+        let entry = intact.next()?;
+        let file = File::open(self.image_path(entry.image_sha256)).ok()?;
+        Some(self.local(&entry, packed, file, true))
+    }
+
+    /// The same, where it is as it was; what is damaged is removed. The
+    /// caller has the lock.
     fn find_unpacked(
         &self,
         packed: Sha256,
