@@ -127,7 +127,8 @@ fn it_is_unpacked_again_only_when_its_content_changed() {
     assert_eq!(stages(&env, &[]), ["hash-base", "unpack"]);
     // So new that the next change might have the same time.
     sleep(Duration::from_millis(3100));
-    assert_eq!(stages(&env, &["--locked"]), ["hash-base"]);
+    let again = stages(&env, &["--locked"]);
+    assert!(!again.contains(&"unpack".to_owned()), "{again:?}");
     assert_eq!(stages(&env, &["--locked"]), [""; 0]);
 
     // Another time, another name: read, and known.
@@ -146,7 +147,8 @@ fn it_is_unpacked_again_only_when_its_content_changed() {
     assert_eq!(drift.code, Some(2), "{drift}");
     assert!(drift.stderr.contains("would drift"), "{drift}");
     sleep(Duration::from_millis(3100));
-    assert_eq!(stages(&env, &[]), ["hash-base"]);
+    let again = stages(&env, &[]);
+    assert!(!again.contains(&"unpack".to_owned()), "{again:?}");
     assert_eq!(image_of(&env)["sha256"], sha256(&raw));
 }
 
