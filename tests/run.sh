@@ -168,11 +168,22 @@ if reason=$(privileged); then
     [ -z "$lacking" ] ||
         echo "NOT RUN: privileged tests of$lacking, which the kernel lacks"
     cargo test --test main -- --ignored --skip measure "$@"
-    tier="and the privileged tests${lacking:+ (but for$lacking)} "
+    tier="and the privileged tests${lacking:+ (but for$lacking)}"
 else
     echo "NOT RUN: the privileged tests need root, loop devices and ext4 in" \
         "the kernel ($reason)"
-    tier="but NOT the privileged tests ($reason) "
+    tier="but NOT the privileged tests ($reason)"
 fi
 
-say "all checks and tests ${tier}passed"
+say "cargo test --test vm -- --ignored --skip long:: (virtual machines)"
+# The lab images are built from Debian's packages.
+if reason=$(sh tests/vm/lab/build.sh --mirror 2>&1); then
+    # An emulated processor keeps a core busy.
+    cargo test --test vm -- --ignored --skip long:: --test-threads 2
+    tier="$tier, and the virtual machines,"
+else
+    echo "NOT RUN: virtual machines ($reason)"
+    tier="$tier, but NOT the virtual machines,"
+fi
+
+say "all checks and tests $tier passed"

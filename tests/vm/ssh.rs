@@ -1,7 +1,7 @@
 //! The shell of a guest, as its owner reaches it: by the `ssh_config` and
 //! `known_hosts` that piflash wrote, which know the host keys already.
 
-use crate::guest::Guest;
+use crate::{guest::Guest, support::oracle};
 use std::{
     fs,
     io::Read,
@@ -44,8 +44,8 @@ impl Guest<'_> {
         for option in [
             "HostName=127.0.0.1",
             "LogLevel=ERROR",
-            "ConnectTimeout=60",
-            "ServerAliveInterval=20",
+            "ConnectTimeout=300",
+            "ServerAliveInterval=100",
             "IdentitiesOnly=yes",
         ] {
             command.args(["-o", option]);
@@ -66,7 +66,7 @@ impl Guest<'_> {
 
     /// What a command of the account's shell gives.
     pub fn try_sh(&self, script: &str) -> Output {
-        self.shared().arg(script).output().unwrap()
+        said(self.shared().arg(script))
     }
 
     /// The standard output of a command that must succeed.
@@ -97,7 +97,7 @@ impl Guest<'_> {
             .env("SSH_ASKPASS", ask)
             .env("SSH_ASKPASS_REQUIRE", "force")
             .env("PASSWORD", password);
-        let output = ssh.output().unwrap();
+        let output = said(&mut ssh);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() {
             let account = String::from_utf8_lossy(&output.stdout);
@@ -115,4 +115,9 @@ impl Guest<'_> {
         let mut ssh = self.ssh(&["-o", &control, "-O", "exit"]);
         let _ = ssh.stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
+}
+
+fn said(ssh: &mut Command) -> Output {
+    ssh.output()
+        .unwrap_or_else(|error| panic!("{:?}", oracle::missing("ssh", &error)))
 }

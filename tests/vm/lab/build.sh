@@ -2,6 +2,7 @@
 # Builds a lab image out of Debian's packages, in the layout of a stock image
 # for the Raspberry Pi, and prints the directory that it is in:
 #   build.sh LAB ARCH [CACHE]
+#   build.sh --mirror         (where the packages would come from)
 # LAB is one of the files beside this one (raspios-trixie, ...), ARCH Debian's
 # name of an architecture: amd64 or arm64. CACHE is a directory for finished
 # images, one for each LAB, ARCH and state of these files.
@@ -30,8 +31,15 @@ mirror() {
     fi
     # shellcheck disable=SC2016 # apt's variables
     apt-get indextargets --format \
-        '$(CREATED_BY)|$(ORIGIN)|$(LABEL)|$(REPO_URI)' |
+        '$(CREATED_BY)|$(ORIGIN)|$(LABEL)|$(REPO_URI)' 2>/dev/null |
         sed -n 's/^Packages|Debian|Debian|//p' | head -n 1
+}
+
+find_mirror() {
+    from=$(mirror)
+    [ -n "$from" ] || fail "no Debian archive in the apt sources of this" \
+        "machine: name one in PIFLASH_DEBIAN_MIRROR"
+    echo "$from"
 }
 
 # The FAT: what the firmware reads. A file in it may be as long as it likes.
@@ -90,8 +98,9 @@ END
 }
 
 build() {
-    [ -n "$(mirror)" ] || fail "no Debian archive in the apt sources of this" \
-        "machine: name one in PIFLASH_DEBIAN_MIRROR"
+    from=$(find_mirror)
+    command -v mmdebstrap >/dev/null ||
+        fail "there is no mmdebstrap: is Debian's package mmdebstrap installed?"
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     # In a user namespace, root is somebody else.
@@ -105,7 +114,7 @@ build() {
         --dpkgopt=force-unsafe-io \
         --setup-hook="sh '$here/build.sh' --setup $lab $arch '$work' \"\$1\"" \
         --customize-hook="sh '$here/build.sh' --inside $lab $arch '$work' \"\$1\"" \
-        "$suite" - "$(mirror)" >"$work/log" 2>&1; then
+        "$suite" - "$from" >"$work/log" 2>&1; then
         cat "$work/log" >&2
         fail "mmdebstrap could not build $lab"
     fi
@@ -128,6 +137,10 @@ setup() {
 
 phase=build
 case ${1:-} in
+--mirror)
+    find_mirror
+    exit
+    ;;
 --setup | --inside)
     phase=${1#--}
     shift
