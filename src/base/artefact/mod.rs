@@ -26,7 +26,10 @@ pub use error::{ArtefactError, ArtefactErrorKind};
 pub use form::{Form, NotOfForm};
 pub use gather::{Gathered, LeftOut, gather};
 pub use k3s::K3s;
-pub use kubernetes::{apt_key, flannel_manifest};
+pub use kubernetes::{
+    KubernetesPackages, apt_key, cri_dockerd, flannel_manifest,
+    kubernetes_packages,
+};
 pub use pinned::VersionError;
 pub use prune::StoredFile;
 pub use store::{ArtefactFile, Store};
