@@ -15,6 +15,8 @@ use crate::{
     inventory::{Node, RoleKind},
 };
 
+/// The artefact that is Flannel's manifest.
+pub(super) const MANIFEST: &str = "kube-flannel.yml";
 const DOCKER: &str = "https://download.docker.com/linux";
 const KEYRING: &str = "/etc/apt/keyrings/docker.asc";
 /// Debian's releases that Docker has packages for.
@@ -72,9 +74,8 @@ pub(super) fn context(
         return Err(KubeadmError::Label(label.clone()));
     }
     let network = text("pod_network_cidr").unwrap_or_default();
-    let adapted = manifest.map(|manifest| {
-        flannel::adapt(manifest, network, &interfaces(node))
-    });
+    let adapted = manifest
+        .map(|manifest| flannel::adapt(manifest, network, &interfaces(node)));
     Ok(context! {
         minor,
         exact,
@@ -128,7 +129,10 @@ fn docker(
         Some("none") => None,
         // The inventory of the article, for an image of today: containerd
         // does not hang on it.
-        Some(line) if is_raspbian(line) && facts.architecture != Architecture::Armhf => {
+        Some(line)
+            if is_raspbian(line)
+                && facts.architecture != Architecture::Armhf =>
+        {
             if runs_containers {
                 return Err(KubeadmError::Raspbian(facts.architecture));
             }
@@ -188,7 +192,9 @@ fn is_reserved(label: &str) -> bool {
     let key = label.split('=').next().unwrap_or_default();
     let Some((domain, _)) = key.split_once('/') else { return false };
     let is_in = |of: &str| {
-        domain.strip_suffix(of).is_some_and(|d| d.is_empty() || d.ends_with('.'))
+        domain
+            .strip_suffix(of)
+            .is_some_and(|d| d.is_empty() || d.ends_with('.'))
     };
     let free = is_in("kubelet.kubernetes.io") || is_in("node.kubernetes.io");
     let theirs = is_in("kubernetes.io") || is_in("k8s.io");
@@ -206,10 +212,7 @@ fn taint_value(text: &str) -> Value {
 }
 
 /// Returns what the owner should know.
-pub(super) fn notes(
-    settings: &Settings,
-    facts: &Facts,
-) -> Option<String> {
+pub(super) fn notes(settings: &Settings, facts: &Facts) -> Option<String> {
     let line = settings.text("docker_apt_repository")?;
     (is_raspbian(line) && facts.architecture != Architecture::Armhf).then(|| {
         format!(
@@ -228,7 +231,10 @@ mod tests {
     fn repositories_say_by_whom_they_are_signed() {
         let by = "signed-by=/etc/apt/keyrings/docker.asc";
         for (line, becomes) in [
-            ("deb http://m/d trixie stable", format!("deb [{by}] http://m/d trixie stable")),
+            (
+                "deb http://m/d trixie stable",
+                format!("deb [{by}] http://m/d trixie stable"),
+            ),
             (
                 "deb  [ arch=arm64 ]  https://m/d  noble  stable test",
                 format!("deb [arch=arm64 {by}] https://m/d noble stable test"),
@@ -282,6 +288,8 @@ mod tests {
         for part in ["dedicated", "gpu", "NoSchedule"] {
             assert!(dedicated.contains(part), "{dedicated}");
         }
-        assert!(taint_value("a/b:NoExecute").get_attr("value").unwrap().is_none());
+        assert!(
+            taint_value("a/b:NoExecute").get_attr("value").unwrap().is_none()
+        );
     }
 }

@@ -111,9 +111,7 @@ pub fn kubernetes_packages(
 /// <https://www.debian.org/doc/debian-policy/ch-controlfields.html#version>
 fn is_revision(text: &str) -> bool {
     !text.is_empty()
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "+.~*".contains(c))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+.~*".contains(c))
 }
 
 /// Returns cri-dockerd, by which Kubernetes talks to Docker, as a tar file.
@@ -150,6 +148,13 @@ fn minor(version: &str) -> Option<String> {
     let mut numbers = version.split(['.', '-']);
     let (major, minor) = (numbers.next()?, numbers.next()?);
     (is_number(major) && is_number(minor)).then(|| format!("v{major}.{minor}"))
+}
+
+/// Returns 37 of `v1.37`, `1.37.1-1.1` or `v1.37.1+k3s1`; none of what is no
+/// version 1.
+#[must_use]
+pub fn minor_number(version: &str) -> Option<u32> {
+    minor(version)?.strip_prefix("v1.")?.parse().ok()
 }
 
 #[cfg(test)]
@@ -227,6 +232,16 @@ mod tests {
             assert!(artefact.url.ends_with(&file), "{}", artefact.url);
         }
         assert!(cri_dockerd(Architecture::Armhf, None).is_err());
+    }
+
+    #[test]
+    fn numbers_of_minor_releases() {
+        for version in ["v1.36.4+k3s1", "1.36", "1.36.4-1.1", "v1.36.0-rc1"] {
+            assert_eq!(minor_number(version), Some(36), "{version}");
+        }
+        for bad in ["", "v2.1", "1", "1.x", "stable"] {
+            assert_eq!(minor_number(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -28,9 +28,9 @@ pub use gather::{Gathered, LeftOut, gather};
 pub use k3s::K3s;
 pub use kubernetes::{
     KubernetesPackages, apt_key, cri_dockerd, flannel_manifest,
-    kubernetes_packages,
+    kubernetes_packages, minor_number,
 };
-pub use pinned::VersionError;
+pub use pinned::{DefaultVersions, VersionError};
 pub use prune::StoredFile;
 pub use store::{ArtefactFile, Store};
 

@@ -91,7 +91,8 @@ fn a_cluster_that_does_not_tell_is_asked_again() {
             node.write("remote/trouble", trouble);
             let again = run(&node, JOIN);
             assert_eq!(again.is_ok(), clear, "{trouble}: {again:?}");
-            let resets = if clear { &["join", RESET, "join"][..] } else { &["join"] };
+            let resets =
+                if clear { &["join", RESET, "join"][..] } else { &["join"] };
             assert_eq!(told(&node, "kubeadm"), resets, "{trouble}");
         }
     }
@@ -122,10 +123,7 @@ fn masters_let_earlier_ones_go_first_but_not_for_ever() {
         let node = node(shell, &[JOIN]);
         remote(&node, &[ENDPOINT, "10.0.0.2:6443"]);
         seed(&node);
-        node.write(
-            "etc/piflash/k8s/earlier",
-            "10.0.0.2:6443\n10.0.0.3:6443\n",
-        );
+        node.write("etc/piflash/k8s/earlier", "10.0.0.2:6443\n10.0.0.3:6443\n");
         let said = run(&node, JOIN).unwrap();
         let waited = "waiting for the master at 10.0.0.2:6443\n\
                       waiting for the master at 10.0.0.3:6443\n\
