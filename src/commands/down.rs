@@ -107,8 +107,7 @@ pub(super) fn down(path: &Path, args: &DownArgs, ui: &Ui) -> Result<()> {
     }
     let mut failures = Vec::new();
     for plan in &plans {
-        let outcomes =
-            run(plan, &ssh, args.force, &mut |text| ui.say(text));
+        let outcomes = run(plan, &ssh, args.force, &mut |text| ui.say(text));
         for (node, outcome) in outcomes {
             failures.extend(conclude(&node, outcome, ui));
         }

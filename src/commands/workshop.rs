@@ -98,7 +98,10 @@ impl Workshop {
     }
 
     fn nodes(&self, names: &[String]) -> Result<Vec<&Node>> {
-        names.iter().map(|name| inventory::find(&self.inventory, name)).collect()
+        names
+            .iter()
+            .map(|name| inventory::find(&self.inventory, name))
+            .collect()
     }
 
     fn job(&self, node: &Node, image: Rc<Image>, ui: &Ui) -> Result<Job> {

@@ -92,9 +92,9 @@ impl Trouble {
                  If the card is older than build/secrets, or was made \
                  elsewhere, flash it with what `piflash build {node}` makes"
             )),
-            Failure::HostKeyUnknown => Some(format!(
-                "`piflash build {node}` writes known_hosts anew"
-            )),
+            Failure::HostKeyUnknown => {
+                Some(format!("`piflash build {node}` writes known_hosts anew"))
+            }
             Failure::Refused(_) => Some(format!(
                 "`ssh_authorized_keys` of {node} names the keys of its card: \
                  is one of them in ~/.ssh or in an agent, and without a \
@@ -107,10 +107,7 @@ impl Trouble {
     /// Says whether the node is likely off or away.
     #[must_use]
     pub fn is_absence(&self) -> bool {
-        matches!(
-            self,
-            Self::Ssh(Failure::Unreachable(_) | Failure::Late(_))
-        )
+        matches!(self, Self::Ssh(Failure::Unreachable(_) | Failure::Late(_)))
     }
 }
 

@@ -174,7 +174,9 @@ fn sorted(server: &str, error: reqwest::Error) -> ApiError {
 }
 
 /// Finds what TLS said below what others made of it.
-fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+fn tls_error<'e>(
+    error: &'e (dyn Error + 'static),
+) -> Option<&'e rustls::Error> {
     if let Some(found) = error.downcast_ref() {
         return Some(found);
     }

@@ -144,10 +144,7 @@ impl Kubeconfig {
             .map_err(|_| Wrong::Field(what))?;
         Ok(Self {
             server: cluster.server.trim_end_matches('/').to_owned(),
-            authority: chain(
-                "certificate-authority-data",
-                &cluster.authority,
-            )?,
+            authority: chain("certificate-authority-data", &cluster.authority)?,
             certificate: chain("client-certificate-data", &user.certificate)?,
             key,
         })

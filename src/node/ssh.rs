@@ -113,8 +113,9 @@ impl Ssh {
         patience: Duration,
     ) -> Result<Self, SshConfigError> {
         let config = build_dir.join("ssh_config");
-        let text = fs::read_to_string(&config)
-            .map_err(|source| SshConfigError { path: config.clone(), source })?;
+        let text = fs::read_to_string(&config).map_err(|source| {
+            SshConfigError { path: config.clone(), source }
+        })?;
         let known = text
             .lines()
             .filter_map(|line| line.strip_prefix("Host "))
@@ -175,8 +176,10 @@ impl Ssh {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|e| {
-                Failure::Other(format!("it does not start ({e}): is it \
-                    installed? (Debian: openssh-client)"))
+                Failure::Other(format!(
+                    "it does not start ({e}): is it \
+                    installed? (Debian: openssh-client)"
+                ))
             })
     }
 }
@@ -263,11 +266,7 @@ fn listen(receiver: &Receiver<Gathered>, heard: &mut Option<Gathered>) {
 
 /// Tells what ran from what did not. ssh gives 255 for its own errors, and
 /// so may the program on the node.
-fn judge(
-    code: i32,
-    stdout: &[u8],
-    stderr: &[u8],
-) -> Result<Output, Failure> {
+fn judge(code: i32, stdout: &[u8], stderr: &[u8]) -> Result<Output, Failure> {
     let stdout = String::from_utf8_lossy(stdout);
     let stderr = String::from_utf8_lossy(stderr).into_owned();
     let mark = format!("{MARK}\n");

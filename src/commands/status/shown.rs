@@ -42,11 +42,7 @@ pub(super) fn text(known: &Known<'_>) -> String {
     text
 }
 
-fn row(
-    known: &Known<'_>,
-    node: &Node,
-    answer: Option<&Answer>,
-) -> Vec<String> {
+fn row(known: &Known<'_>, node: &Node, answer: Option<&Answer>) -> Vec<String> {
     let number = |n: Option<u64>| n.map_or("-".to_owned(), |n| n.to_string());
     let or_dash = |text: &str| {
         if text.is_empty() { "-".to_owned() } else { text.to_owned() }
@@ -165,7 +161,9 @@ fn document(known: &Known<'_>) -> Value {
     let nodes: Vec<NodeJson<'_>> = known
         .nodes
         .iter()
-        .filter_map(|(node, answer)| Some(node_json(known, node, answer.as_ref()?)))
+        .filter_map(|(node, answer)| {
+            Some(node_json(known, node, answer.as_ref()?))
+        })
         .collect();
     let clusters: Vec<Value> = known
         .clusters

@@ -148,9 +148,8 @@ impl Planner<'_> {
         let blocked = |why: String, hint: String| {
             (Verdict::Blocked(why, hint), Vec::new())
         };
-        let nothing = |why: &str| {
-            (Verdict::Nothing(why.to_owned()), Vec::new())
-        };
+        let nothing =
+            |why: &str| (Verdict::Nothing(why.to_owned()), Vec::new());
         let absent = match self.seen.answers.get(name) {
             None => return nothing("was not asked"),
             Some(Answer::Told(status)) => {

@@ -293,7 +293,8 @@ mod tests {
 
     #[test]
     fn what_kubectl_says_has_a_way_out() {
-        let step = Step::drain("node1", "node2", super::super::step::SHORT, &[]);
+        let step =
+            Step::drain("node1", "node2", super::super::step::SHORT, &[]);
         for (stderr, hint) in [
             (
                 "error when evicting pods/\"db-0\" -n \"default\" (will retry \

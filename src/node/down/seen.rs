@@ -109,9 +109,6 @@ mod tests {
                     node3   NotReady   <none>   5m   v1.37\n\n";
         let list = list(text);
         let ready: Vec<_> = list.iter().map(|(n, r)| (&**n, *r)).collect();
-        assert_eq!(
-            ready,
-            [("node1", true), ("node2", true), ("node3", false)]
-        );
+        assert_eq!(ready, [("node1", true), ("node2", true), ("node3", false)]);
     }
 }
