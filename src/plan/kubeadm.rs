@@ -85,7 +85,10 @@ pub(super) fn context(
             text("container_runtime") == Some("docker"), facts)?,
         labels => own,
         labels_by_owner => given,
-        taints => list("node_taints").map(|taints| {
+        // An empty list says that there is to be none; nothing, that it is
+        // kubeadm's affair.
+        taints => node.var("node_taints").is_some().then(|| {
+            let taints = list("node_taints").unwrap_or_default();
             taints.iter().map(|taint| taint_value(taint)).collect::<Vec<_>>()
         }),
         flannel => adapted.transpose()?,

@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod cuts;
+mod down;
 mod host_keys;
 mod kubeadm;
 mod node;
