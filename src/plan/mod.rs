@@ -9,6 +9,7 @@ mod context;
 mod custom;
 mod hooks;
 mod hosts;
+mod labels;
 mod locale;
 mod proxy;
 mod secrets;

@@ -3,6 +3,7 @@
 mod by_hand;
 mod cuts;
 mod host_keys;
+mod k3s;
 mod node;
 mod proxy;
 mod runner;
