@@ -21,6 +21,7 @@ mod golden;
 mod identity;
 mod images_update;
 mod inventory;
+mod k3s;
 mod layers;
 mod privileged;
 mod profiles;

@@ -24,7 +24,7 @@ needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     mkfs.xfs:xfsprogs script:bsdutils nmcli:network-manager
     netplan:netplan.io wpa_supplicant:wpasupplicant openssl:openssl
     kubectl:kubernetes-client ssh:openssh-client ssh-keygen:openssh-client
-    sshd:openssh-server"
+    sshd:openssh-server containerd:containerd"
 
 missing() {
     for pair in $needed; do

@@ -28,29 +28,6 @@ use crate::{
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Variables that are read and checked, but that nothing acts on yet. A plan
-/// says so, because silence would be taken for consent.
-const LATER: &[&str] = &[
-    "docker_registry_mirror_url",
-    "k3s_registries",
-    "k3s_version",
-    "k3s_config",
-    "k3s_url",
-    "k3s_airgap",
-    "k8s_version",
-    "kubernetes_cni_version",
-    "containerd_version",
-    "docker_version",
-    "docker_apt_repository",
-    "container_runtime",
-    "pod_network_cidr",
-    "cni",
-    "control_plane_endpoint",
-    "node_labels",
-    "node_taints",
-    "hooks_dir",
-];
-
 /// Adds the node's account to the image's user database.
 pub(super) fn account(
     node: &Node,
@@ -397,17 +374,6 @@ pub(super) fn notes(
         notes.push(format!(
             "role `{role}`: recorded in the image; joining the cluster is not \
              part of this version"
-        ));
-    }
-    let later: Vec<&str> = LATER
-        .iter()
-        .copied()
-        .filter(|name| !has_role_profile && node.vars.contains_key(*name))
-        .collect();
-    if !later.is_empty() {
-        notes.push(format!(
-            "read, but without effect in this version: {}",
-            later.join(", ")
         ));
     }
     notes

@@ -1,5 +1,5 @@
-//! What templates see as `kubeadm`: versions, repositories, labels and
-//! taints, as a kubeadm node needs them.
+//! What templates see as `kubeadm`: versions, repositories, taints and
+//! Flannel's manifest, as a kubeadm node needs them.
 
 use minijinja::{Value, context};
 
@@ -12,7 +12,7 @@ use crate::{
         artefact::{KubernetesPackages, VersionError, kubernetes_packages},
         facts::{Architecture, Facts, Flavour},
     },
-    inventory::{Node, RoleKind},
+    inventory::Node,
 };
 
 /// The artefact that is Flannel's manifest.
@@ -40,12 +40,6 @@ pub enum KubeadmError {
          package for {0}: leave it out, and `docker_version` with it"
     )]
     Raspbian(Architecture),
-    /// A label that a node may not give itself.
-    #[error(
-        "`node_labels`: {0} is not a label that a worker may give itself; \
-         `kubectl label node` sets it once the node is there"
-    )]
-    Label(String),
     /// Flannel's manifest cannot be used.
     #[error(transparent)]
     Flannel(#[from] FlannelError),
@@ -66,13 +60,6 @@ pub(super) fn context(
         let value = all.get_attr(name).ok().filter(|v| !v.is_none())?;
         Some(value.try_iter().ok()?.map(|item| item.to_string()).collect())
     };
-    let labels = list("node_labels").unwrap_or_default();
-    let (given, own): (Vec<_>, Vec<_>) =
-        labels.into_iter().partition(|label| is_reserved(label));
-    let master = node.role.is_some_and(|role| role.kind == RoleKind::Master);
-    if let (Some(label), false) = (given.first(), master) {
-        return Err(KubeadmError::Label(label.clone()));
-    }
     let network = text("pod_network_cidr").unwrap_or_default();
     let adapted = manifest
         .map(|manifest| flannel::adapt(manifest, network, &interfaces(node)));
@@ -83,8 +70,6 @@ pub(super) fn context(
         repository,
         docker => docker(text("docker_apt_repository"),
             text("container_runtime") == Some("docker"), facts)?,
-        labels => own,
-        labels_by_owner => given,
         // An empty list says that there is to be none; nothing, that it is
         // kubeadm's affair.
         taints => node.var("node_taints").is_some().then(|| {
@@ -179,31 +164,6 @@ fn signed(line: &str) -> Option<String> {
     Some(format!("deb [{options}] {}", words.join(" ")))
 }
 
-/// Labels that the kubelet refuses to give its own node.
-/// <https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction>
-fn is_reserved(label: &str) -> bool {
-    const ALLOWED: [&str; 8] = [
-        "kubernetes.io/hostname",
-        "kubernetes.io/arch",
-        "kubernetes.io/os",
-        "beta.kubernetes.io/arch",
-        "beta.kubernetes.io/os",
-        "topology.kubernetes.io/region",
-        "topology.kubernetes.io/zone",
-        "beta.kubernetes.io/instance-type",
-    ];
-    let key = label.split('=').next().unwrap_or_default();
-    let Some((domain, _)) = key.split_once('/') else { return false };
-    let is_in = |of: &str| {
-        domain
-            .strip_suffix(of)
-            .is_some_and(|d| d.is_empty() || d.ends_with('.'))
-    };
-    let free = is_in("kubelet.kubernetes.io") || is_in("node.kubernetes.io");
-    let theirs = is_in("kubernetes.io") || is_in("k8s.io");
-    theirs && !free && !ALLOWED.contains(&key)
-}
-
 /// Splits `key=value:Effect` or `key:Effect`.
 fn taint_value(text: &str) -> Value {
     let (key, effect) = text.rsplit_once(':').unwrap_or((text, ""));
@@ -259,28 +219,6 @@ mod tests {
             "deb m trixie stable",
         ] {
             assert_eq!(signed(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn labels_of_kubernetes_are_reserved_but_for_some() {
-        for label in [
-            "node-role.kubernetes.io/worker=",
-            "kubernetes.io/x=1",
-            "x.k8s.io/y=1",
-            "node-restriction.kubernetes.io/x=1",
-        ] {
-            assert!(is_reserved(label), "{label}");
-        }
-        for label in [
-            "tier=edge",
-            "example.com/tier=edge",
-            "node.kubernetes.io/x=1",
-            "a.node.kubernetes.io/x=1",
-            "topology.kubernetes.io/zone=attic",
-            "notkubernetes.io/x=1",
-        ] {
-            assert!(!is_reserved(label), "{label}");
         }
     }
 

@@ -11,6 +11,7 @@ mod flannel;
 mod hooks;
 mod hosts;
 mod kubeadm;
+mod labels;
 mod locale;
 mod proxy;
 mod secrets;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use minijinja::{Value, context, value::ValueKind};
 
+use super::labels;
 use crate::{
     base::artefact::DefaultVersions,
     inventory::{
@@ -33,6 +34,19 @@ pub enum SettingError {
         /// In words.
         expected: String,
     },
+    /// A label that the kubelet may not give to its node: it would not start.
+    #[error(
+        "`{name}`: no node may label itself with `{label}` (only \
+         node.kubernetes.io/ and kubelet.kubernetes.io/ are free of the names \
+         below kubernetes.io): leave it out, and run `kubectl label node` \
+         when the node is up"
+    )]
+    Label {
+        /// The variable.
+        name: &'static str,
+        /// The label's key.
+        label: String,
+    },
 }
 
 /// The variables of roles by their first names. What is not set is none;
@@ -53,7 +67,16 @@ impl Settings {
             let value = value.or_else(|| default(variable, defaults));
             settings.insert(variable.name, value.unwrap_or(().into()));
         }
-        Ok(Self(settings))
+        let this = Self(settings);
+        let own = this.0.get("node_labels").cloned().unwrap_or_default();
+        labels::check("node_labels", &own)?;
+        for key in ["node-label", "node-label+"] {
+            let config = this.0.get("k3s_config").cloned();
+            let config = config.unwrap_or_default();
+            let labels = config.get_attr(key).unwrap_or_default();
+            labels::check("k3s_config", &labels)?;
+        }
+        Ok(this)
     }
 
     /// Returns a text.

@@ -5,6 +5,7 @@ mod cuts;
 mod down;
 mod host_keys;
 mod kubeadm;
+mod k3s;
 mod node;
 mod proxy;
 mod runner;

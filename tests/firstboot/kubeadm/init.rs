@@ -168,7 +168,6 @@ fn ready_is_what_the_cluster_says() {
     for shell in SHELLS {
         let node = node(shell, &["69-k8s-ready"]);
         node.write("etc/kubernetes/admin.conf", "");
-        node.write("etc/piflash/k8s/labels", "a.k8s.io/x=1\nb=\n");
         node.write("ready", "False");
         node.write("message", "cni plugin not initialized");
         let failed = run(&node, "69-k8s-ready").unwrap_err();
@@ -176,8 +175,5 @@ fn ready_is_what_the_cluster_says() {
         assert!(failed.contains(said), "{failed}");
         node.write("ready", "True");
         run(&node, "69-k8s-ready").unwrap();
-        let labels = told(&node, "kubectl label");
-        let of = |label| format!("node node3 --overwrite {label}");
-        assert_eq!(labels[..2], [of("a.k8s.io/x=1"), of("b=")]);
     }
 }
