@@ -22,6 +22,7 @@ mod identity;
 mod images_update;
 mod inventory;
 mod k3s;
+mod kubeadm;
 mod layers;
 mod privileged;
 mod profiles;
