@@ -10,8 +10,8 @@
 use std::{fs, path::Path};
 
 use crate::support::{
-    env::Env, image::Case, memory::Body, oracle, releases::Releases,
-    repository, tree,
+    env::Env, files_under, image::Case, memory::Body, oracle,
+    releases::Releases, repository, tree,
 };
 
 /// One test a case, so that they run side by side.
@@ -36,11 +36,17 @@ cases! {
     buster: "buster",
     debian: "debian",
     trixie: "trixie",
+    trixie_agent: "trixie" "agent",
+    trixie_k8s_master: "trixie" "k8s-master",
+    trixie_k8s_worker: "trixie" "k8s-worker",
     trixie_cloud_init: "trixie-cloud-init",
     ubuntu_20_04: "ubuntu-20.04",
     ubuntu_22_04: "ubuntu-22.04",
     ubuntu_22_04_wifi: "ubuntu-22.04" "wifi",
     ubuntu_24_04: "ubuntu-24.04",
+    ubuntu_24_04_k8s_master: "ubuntu-24.04" "k8s-master",
+    ubuntu_24_04_k8s_worker: "ubuntu-24.04" "k8s-worker",
+    ubuntu_24_04_server: "ubuntu-24.04" "server",
     ubuntu_25_10: "ubuntu-25.10",
     ubuntu_26_04: "ubuntu-26.04",
 }
@@ -169,6 +175,11 @@ fn becomes_a_node(name: &str, variant: &str) {
     let inventory = inventory(name, dash, variant, &releases);
     env.write("inventory.yml", inventory);
     env.known_identity();
+    let hooks = repository().join("tests/cases").join(name).join("hooks");
+    for hook in files_under(&hooks) {
+        let file = hook.file_name().unwrap().to_str().unwrap();
+        env.write(&format!("hooks/{file}"), fs::read(&hook).unwrap());
+    }
 
     let plan = env.run(&["plan", "node3", "--image", "base.img"]);
     assert_eq!(plan.code, Some(0), "{name}: {plan}");

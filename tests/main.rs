@@ -21,6 +21,8 @@ mod golden;
 mod identity;
 mod images_update;
 mod inventory;
+mod k3s;
+mod kubeadm;
 mod layers;
 mod privileged;
 mod profiles;

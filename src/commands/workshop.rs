@@ -10,8 +10,9 @@ use std::{
 };
 
 use super::{
-    artefacts::Artefacts,
+    artefacts::{Artefacts, for_plan},
     error::{CommandError, Kind, Result},
+    hooks, inventory,
     shelf::{ImageArgs, Shelf},
 };
 use crate::{
@@ -21,9 +22,9 @@ use crate::{
     },
     identity::NodeIdentity,
     inventory::{
-        self, FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey, WifiKey,
+        FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey, WifiKey,
     },
-    plan::{CustomFile, Plan},
+    plan::{CustomFile, Hooks, Inputs, Plan},
     profile::Profiles,
     ui::{Report, Ui},
 };
@@ -31,6 +32,8 @@ use crate::{
 /// Loads once what several nodes share.
 pub(super) struct Workshop {
     inventory: Inventory,
+    /// The inventory's directory.
+    folder: PathBuf,
     /// Seconds since the epoch, for everything that a build dates.
     pub(super) time: i64,
     profiles: Profiles,
@@ -45,35 +48,20 @@ pub(super) struct Job {
     pub(super) keys: Vec<String>,
     pub(super) artefacts: Gathered,
     files: Vec<CustomFile>,
+    hooks: Hooks,
     /// With the key of its wireless network.
     pub(super) node: Node,
 }
 
 impl Workshop {
     pub(super) fn open(path: &Path, args: &ImageArgs, ui: &Ui) -> Result<Self> {
-        let home = env::var_os("HOME").map(PathBuf::from);
-        let inventory =
-            inventory::load(path, home.as_deref()).map_err(|errors| {
-                let mut report = Report::new(format!(
-                    "{} is not usable as it is",
-                    path.display()
-                ));
-                for problem in errors.problems() {
-                    let excerpt = problem.excerpt().unwrap_or_default();
-                    report = report.cause(
-                        format!("{problem}\n{excerpt}").trim_end().to_owned(),
-                    );
-                }
-                CommandError::new(Kind::Usage, report)
-            })?;
-        for warning in &inventory.warnings {
-            ui.warn(&warning.to_string());
-        }
+        let inventory = inventory::load(path, ui)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let profiles = Profiles::load(Some(&folder.join("profiles")))
             .map_err(|e| CommandError::failed("cannot load profiles", &e))?;
         Ok(Self {
             inventory,
+            folder: folder.to_owned(),
             time: build_time()?,
             profiles,
             shelf: Shelf::new(args, folder),
@@ -114,17 +102,22 @@ impl Workshop {
     }
 
     fn nodes(&self, names: &[String]) -> Result<Vec<&Node>> {
-        names.iter().map(|name| find(&self.inventory, name)).collect()
+        names
+            .iter()
+            .map(|name| inventory::find(&self.inventory, name))
+            .collect()
     }
 
     fn job(&self, node: &Node, image: Rc<Image>, ui: &Ui) -> Result<Job> {
         let node = with_wifi_key(node)?.into_owned();
         check_login(&node, &image)?;
+        let hooks = hooks::read(&node, &image.facts, &self.folder, ui)?;
         let artefacts = self.artefacts.gather(&node, &image, ui)?;
         let files = custom_files(&node)?;
-        let plan = self.plan(&node, &image, None, &files)?;
         let keys = node.ssh_authorized_keys.keys.iter().map(key).collect();
-        Ok(Job { plan, image, keys, artefacts, files, node })
+        let plan =
+            self.plan(&node, &image, None, &files, &hooks, &artefacts)?;
+        Ok(Job { plan, image, keys, artefacts, files, hooks, node })
     }
 
     /// Plans a job again, now with the secrets of its node.
@@ -133,8 +126,14 @@ impl Workshop {
         job: &mut Job,
         identity: &NodeIdentity,
     ) -> Result<()> {
-        job.plan =
-            self.plan(&job.node, &job.image, Some(identity), &job.files)?;
+        job.plan = self.plan(
+            &job.node,
+            &job.image,
+            Some(identity),
+            &job.files,
+            &job.hooks,
+            &job.artefacts,
+        )?;
         Ok(())
     }
 
@@ -144,32 +143,35 @@ impl Workshop {
         image: &Image,
         identity: Option<&NodeIdentity>,
         files: &[CustomFile],
+        hooks: &Hooks,
+        artefacts: &Gathered,
     ) -> Result<Plan> {
-        let (profiles, facts) = (&self.profiles, &image.facts);
-        Plan::new(node, facts, profiles, identity, files, self.time).map_err(
-            |e| {
-                CommandError::failed(
-                    format!(
-                        "cannot plan {} on {} ({}, {}, network: {})",
-                        node.name,
-                        image.name,
-                        facts.os.pretty_name,
-                        facts.architecture,
-                        facts.network.stack,
-                    ),
-                    &e,
-                )
-            },
-        )
+        let facts = &image.facts;
+        let inputs = Inputs {
+            node,
+            inventory: &self.inventory,
+            facts,
+            profiles: &self.profiles,
+            identity,
+            files,
+            hooks,
+            artefacts: &for_plan(&node.name, artefacts)?,
+            time: self.time,
+        };
+        Plan::new(&inputs).map_err(|e| {
+            CommandError::failed(
+                format!(
+                    "cannot plan {} on {} ({}, {}, network: {})",
+                    node.name,
+                    image.name,
+                    facts.os.pretty_name,
+                    facts.architecture,
+                    facts.network.stack,
+                ),
+                &e,
+            )
+        })
     }
-}
-
-/// Finds a node by its name.
-fn find<'i>(inventory: &'i Inventory, name: &str) -> Result<&'i Node> {
-    inventory.node(name).map_err(|error| {
-        CommandError::usage(error.to_string())
-            .hint(format!("there are: {}", error.known.join(", ")))
-    })
 }
 
 /// Looks up the key of the wireless network where `psk_env` says.
