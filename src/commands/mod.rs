@@ -2,18 +2,23 @@
 
 mod access;
 mod artefacts;
+mod bases;
 mod build;
 mod card;
 mod cli;
 mod downloads;
 mod error;
+mod fleet;
+mod formats;
 mod images;
 mod init;
 mod keys;
+mod manifest;
 mod plan;
 mod record;
 mod shelf;
 mod summary;
+mod usage;
 mod workshop;
 
 use std::{env, process::ExitCode};
