@@ -19,7 +19,7 @@ say() {
 # Program and the package that has it.
 needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     mkfs.vfat:dosfstools fsck.vfat:dosfstools mcopy:mtools sfdisk:fdisk
-    xz:xz-utils zstd:zstd zip:zip shellcheck:shellcheck busybox:busybox
+    xz:xz-utils zstd:zstd zip:zip bmaptool:bmap-tools shellcheck:shellcheck busybox:busybox
     dash:dash python3:python3 gpg:gnupg losetup:mount mkfs.btrfs:btrfs-progs
     mkfs.xfs:xfsprogs script:bsdutils nmcli:network-manager
     netplan:netplan.io wpa_supplicant:wpasupplicant openssl:openssl
