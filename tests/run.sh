@@ -30,6 +30,7 @@ missing() {
     for pair in $needed; do
         command -v "${pair%:*}" >/dev/null || echo "${pair#*:}"
     done | sort -u | tr '\n' ' '
+    python3 -c 'import ensurepip' 2>/dev/null || echo "python3-venv "
 }
 
 packages=$(missing)
@@ -76,6 +77,9 @@ git ls-files firstboot images tests .ci | while read -r file; do
         echo "$file"
     fi
 done | grep -v '^tests/cases/' | xargs -r shellcheck -x
+
+say "linters of the GitHub Action"
+sh tests/lint-actions.sh
 
 say "cargo test"
 cargo test

@@ -33,7 +33,12 @@ pub(super) struct BuildArgs {
     all: bool,
 
     /// Only a part of them, the I-th of N: for machines that share the work
-    #[arg(long, value_name = "I/N", requires = "all")]
+    #[arg(
+        long,
+        value_name = "I/N",
+        requires = "all",
+        conflicts_with = "nodes"
+    )]
     shard: Option<Shard>,
 
     /// How many nodes are built at the same time [default: one for each

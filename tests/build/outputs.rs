@@ -5,6 +5,7 @@ use std::{fs, path::Path, process::Command};
 use serde_json::Value;
 
 use crate::support::{
+    bmap::copy_onto,
     env::{Env, Outcome},
     events,
     oracle::{self, run},
@@ -79,7 +80,6 @@ fn every_format_holds_the_same_image() {
     }
 }
 
-/// The map finds its image by the name, also that of the compressed one.
 #[test]
 fn a_card_that_is_written_by_the_map_has_every_file() {
     let env = Env::new();
@@ -89,11 +89,15 @@ fn a_card_that_is_written_by_the_map_has_every_file() {
     assert!(outcome.stderr.contains("bmaptool copy"), "{outcome}");
     let (image, card) = (path(&env, "node3.img"), path(&env, "card"));
     let len = fs::metadata(&image).unwrap().len();
+    let map = path(&env, "node3.img.bmap");
     for from in [&image, &path(&env, "node3.img.xz")] {
+        // The program finds the map by the image's name, also if that is of
+        // the compressed one.
+        run("bmaptool", &["copy", from, &card]).unwrap();
         // What a card held before.
         fs::write(&card, vec![0xa5; len as usize]).unwrap();
-        run("bmaptool", &["copy", from, &card]).unwrap();
-        let card = Path::new(&card);
+        let [from, map, card] = [from, &map, &card].map(Path::new);
+        copy_onto(from, map, card).unwrap();
         let table = |image: &Path| {
             let dump = oracle::sfdisk_dump(image).unwrap();
             // It repeats the path.

@@ -1,7 +1,7 @@
 //! Block maps over the same overlays as every sink, judged by bmaptool(1).
 
 use super::conformance::{Case, cases};
-use crate::support::oracle::run;
+use crate::support::{bmap::copy_onto, oracle::run};
 use piflash::{
     progress::Silent,
     sink::bmap::{BaseChecksums, write_map},
@@ -15,9 +15,7 @@ fn copied(image: &[u8], map: &Path, dir: &Path) -> Vec<u8> {
     let (from, to) = (dir.join("node3.img"), dir.join("card"));
     fs::write(&from, image).unwrap();
     fs::write(&to, vec![0xa5; image.len()]).unwrap();
-    let text = |path: &Path| path.to_str().unwrap().to_owned();
-    let (from, to, map) = (text(&from), text(&to), text(map));
-    run("bmaptool", &["copy", "--bmap", &map, &from, &to]).unwrap();
+    copy_onto(&from, map, &to).unwrap();
     fs::read(to).unwrap()
 }
 

@@ -3,6 +3,7 @@
 // Not every test binary's state of development uses all of it.
 #![allow(dead_code)]
 
+pub mod bmap;
 pub mod env;
 pub mod events;
 pub mod ext4;
