@@ -19,7 +19,7 @@ say() {
 # Program, or file, and the package that has it.
 needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     mkfs.vfat:dosfstools fsck.vfat:dosfstools mcopy:mtools sfdisk:fdisk
-    xz:xz-utils zstd:zstd zip:zip shellcheck:shellcheck busybox:busybox
+    xz:xz-utils zstd:zstd zip:zip bmaptool:bmap-tools shellcheck:shellcheck busybox:busybox
     dash:dash python3:python3 gpg:gnupg losetup:mount mkfs.btrfs:btrfs-progs
     mkfs.xfs:xfsprogs script:bsdutils nmcli:network-manager
     netplan:netplan.io wpa_supplicant:wpasupplicant openssl:openssl
@@ -39,6 +39,7 @@ missing() {
         [ -e "${pair%:*}" ] || command -v "${pair%:*}" >/dev/null ||
             echo "${pair#*:}"
     done | sort -u | tr '\n' ' '
+    python3 -c 'import ensurepip' 2>/dev/null || echo "python3-venv "
 }
 
 as_root() {
@@ -133,6 +134,9 @@ git ls-files firstboot images tests .ci | while read -r file; do
         echo "$file"
     fi
 done | grep -v '^tests/cases/' | xargs -r shellcheck -x
+
+say "linters of the GitHub Action"
+sh tests/lint-actions.sh
 
 say "cargo test"
 cargo test

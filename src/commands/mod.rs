@@ -2,22 +2,27 @@
 
 mod access;
 mod artefacts;
+mod bases;
 mod build;
 mod card;
 mod cli;
 mod down;
 mod downloads;
 mod error;
+mod fleet;
+mod formats;
 mod hooks;
 mod images;
 mod init;
 mod inventory;
 mod keys;
+mod manifest;
 mod plan;
 mod record;
 mod shelf;
 mod status;
 mod summary;
+mod usage;
 mod workshop;
 
 use std::{env, process::ExitCode};

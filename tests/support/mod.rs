@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod archive;
+pub mod bmap;
 pub mod env;
 pub mod events;
 pub mod ext4;

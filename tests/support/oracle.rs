@@ -11,7 +11,8 @@ use std::{
 };
 
 /// Programs and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 26] = [
+const PACKAGES: [(&str, &str); 27] = [
+    ("bmaptool", "bmap-tools"),
     ("debugfs", "e2fsprogs"),
     ("dumpe2fs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
