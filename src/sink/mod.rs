@@ -6,6 +6,7 @@
 //! need not be read. [`Staged`] gives the file its name when it is complete;
 //! every sink that writes a file goes through it.
 
+pub mod device;
 mod error;
 pub mod raw;
 mod source;
