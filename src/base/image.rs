@@ -1,11 +1,10 @@
 //! A base image: opened, its partitions found, its facts read.
 
 use std::{
-    cell::OnceCell,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use super::{
@@ -50,7 +49,7 @@ pub struct Image {
     /// What it is.
     pub facts: Facts,
     device: Arc<ImageFile>,
-    digest: OnceCell<Sha256>,
+    digest: OnceLock<Sha256>,
 }
 
 /// Why an image cannot be a base.
@@ -131,7 +130,7 @@ impl Image {
             let (path, source) = (path.to_owned(), Box::new(source));
             ImageError::Probe { path, source }
         })?;
-        let (name, digest) = (name.to_owned(), OnceCell::new());
+        let (name, digest) = (name.to_owned(), OnceLock::new());
         Ok(Self { name, origin, facts, device, digest })
     }
 

@@ -47,5 +47,8 @@ pub(super) enum Command {
     Init(super::init::InitArgs),
     Plan(super::plan::PlanArgs),
     Build(super::build::BuildArgs),
+    Write(super::write::WriteArgs),
     Images(super::images::ImagesArgs),
+    #[command(hide = true)]
+    OpenDevice(super::write::OpenDeviceArgs),
 }

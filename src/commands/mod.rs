@@ -2,19 +2,25 @@
 
 mod access;
 mod artefacts;
+mod bases;
 mod build;
 mod card;
 mod cli;
 mod downloads;
 mod error;
+mod fleet;
+mod formats;
 mod images;
 mod init;
 mod keys;
+mod manifest;
 mod plan;
 mod record;
 mod shelf;
 mod summary;
+mod usage;
 mod workshop;
+mod write;
 
 use std::{env, process::ExitCode};
 
@@ -67,6 +73,8 @@ fn run(cli: &Cli, ui: &Ui) -> Result<()> {
         Command::Plan(args) => plan::plan(&cli.inventory, args, ui),
         Command::Build(args) => build::build(&cli.inventory, args, ui),
         Command::Images(args) => images::images(&cli.inventory, args, ui),
+        Command::Write(args) => write::write(&cli.inventory, args, ui),
+        Command::OpenDevice(args) => write::open_device(args),
     }
 }
 

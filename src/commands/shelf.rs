@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     env,
     path::{Path, PathBuf},
-    rc::Rc,
+    sync::Arc,
 };
 
 use clap::Args;
@@ -143,7 +143,7 @@ impl Shelf {
         &self,
         nodes: &[&Node],
         ui: &Ui,
-    ) -> Result<Vec<Rc<Image>>> {
+    ) -> Result<Vec<Arc<Image>>> {
         let mut choices = Vec::new();
         // With the first node that wants it, and the names of all.
         let mut wanting = BTreeMap::<Choice, (&Node, String)>::new();
@@ -165,12 +165,12 @@ impl Shelf {
             let (name, wanted) = match choice {
                 Choice::Demo => {
                     let image = Image::demo().map_err(error)?;
-                    images.insert(choice, Rc::new(image));
+                    images.insert(choice, Arc::new(image));
                     continue;
                 }
                 Choice::File(path) => {
                     let image = Image::local(path).map_err(error)?;
-                    images.insert(choice, Rc::new(image));
+                    images.insert(choice, Arc::new(image));
                     continue;
                 }
                 Choice::Catalog(id) => {
@@ -196,11 +196,11 @@ impl Shelf {
             for (choice, (order, cached)) in ordered.into_iter().zip(fetched) {
                 warn_unsigned(order, &cached, ui);
                 let image = self.open(choice, order, cached)?;
-                images.insert(choice, Rc::new(image));
+                images.insert(choice, Arc::new(image));
             }
         }
         // Each was put there just now.
-        Ok(choices.iter().map(|choice| Rc::clone(&images[choice])).collect())
+        Ok(choices.iter().map(|choice| Arc::clone(&images[choice])).collect())
     }
 
     fn keyring(&self, orders: &[Order], ui: &Ui) -> Result<&Keyring> {

@@ -2,7 +2,10 @@
 
 use std::{fmt::Write, path::Path};
 
-use super::{build::Built, workshop::Job};
+use super::{
+    formats::{Built, Output},
+    workshop::Job,
+};
 use crate::{
     base::{facts::FirstBoot, image::Origin},
     identity::HostKeys,
@@ -14,11 +17,15 @@ use crate::{
 pub(super) fn summary(
     job: &Job,
     host_keys: &HostKeys,
-    dest: &Path,
+    folder: &Path,
     built: &Built,
 ) -> String {
     let Job { plan, image, keys, artefacts, .. } = job;
-    let mut text = format!("{}\n", dest.display());
+    let mut text = String::new();
+    for output in &built.outputs {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}", output.path.display());
+    }
     let mut line = |name: &str, value: String| {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {name:<11} {value}");
@@ -27,14 +34,20 @@ pub(super) fn summary(
         "size",
         format!(
             "{} ({} changed; the rest {})",
-            ui::bytes(built.written.size),
-            ui::bytes(built.written.changed),
-            match built.written.method {
-                Method::Reflink => "shared with the base",
-                Method::Copied => "copied, sparse",
+            ui::bytes(built.size),
+            ui::bytes(built.changed),
+            match built.method {
+                Some(Method::Reflink) => "shared with the base",
+                Some(Method::Copied) => "copied, sparse",
+                None => "taken over compressed",
             }
         ),
     );
+    for output in &built.outputs {
+        if output.format != "img" {
+            line(output.format, ui::bytes(output.size));
+        }
+    }
     line(
         "base",
         format!(
@@ -94,13 +107,7 @@ pub(super) fn summary(
                 .to_owned(),
         );
     }
-    line(
-        "write it",
-        format!(
-            "sudo dd if={} of=/dev/sdX bs=4M conv=fsync status=progress",
-            dest.display()
-        ),
-    );
+    line("write it", write_it(&built.outputs));
     line(
         "",
         "or with Etcher, or with rpi-imager (\"Use custom\", its own \
@@ -111,12 +118,31 @@ pub(super) fn summary(
         line(if number == 0 { "power-up" } else { "" }, what.to_owned());
     }
     if image.facts.ssh.installed && !keys.is_empty() {
-        // .../images/node3.img
-        let dir = dest.ancestors().nth(2).unwrap_or(Path::new(""));
+        // .../images
+        let dir = folder.parent().unwrap_or(Path::new(""));
         let config = dir.join("ssh_config");
         line("log in", format!("ssh -F {} {}", config.display(), plan.node));
     }
     text
+}
+
+/// The command that puts the image onto a card.
+fn write_it(outputs: &[Output]) -> String {
+    let path = |format: &str| {
+        let found = outputs.iter().find(|output| output.format == format);
+        found.map(|output| output.path.display())
+    };
+    let any = path("img").or_else(|| path("xz")).or_else(|| path("zst"));
+    if let (Some(image), Some(_)) = (&any, path("bmap")) {
+        return format!("sudo bmaptool copy {image} /dev/sdX");
+    }
+    let end = "of=/dev/sdX bs=4M conv=fsync status=progress";
+    match (path("img"), path("xz"), path("zst")) {
+        (None, Some(xz), _) => format!("xz -dcT0 {xz} | sudo dd {end}"),
+        (None, None, Some(zst)) => format!("zstd -dc {zst} | sudo dd {end}"),
+        (Some(image), ..) => format!("sudo dd if={image} {end}"),
+        (None, None, None) => String::new(),
+    }
 }
 
 /// `k3s-arm64 v1.36.4+k3s1`

@@ -4,6 +4,7 @@
 //! everything said on the way goes to standard error.
 
 mod bar;
+mod confirm;
 mod json;
 mod report;
 mod size;

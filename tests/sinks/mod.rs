@@ -2,5 +2,6 @@
 
 mod atomic;
 mod conformance;
+mod device;
 mod mounted;
 mod xz;

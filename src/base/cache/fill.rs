@@ -96,8 +96,8 @@ pub(super) fn fill(
         });
         match proven {
             Ok(Some((passed, proof))) => {
-                // It is in the image now.
-                let _ = part.remove();
+                let format = passed.unpacked.format;
+                cache.keep_packed(part, &part_path, format, passed.download);
                 break (passed, proof, image);
             }
             Ok(None) if restarts < RESTARTS => {}

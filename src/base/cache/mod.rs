@@ -7,6 +7,9 @@
 //! partial/KEY.img      what is unpacked of it so far
 //! locks/KEY.lock       held by the run that downloads
 //! digests/KEY.json     the digest of an image of the user's own
+//! packed/SHA256.xz     a download of many blocks, as it came
+//! prepared/KEY.xz      an image cut for taking blocks from, with a record
+//!                      beside it
 //! ```
 //!
 //! Nothing is below `images/` before all that is known of it agreed. An entry
@@ -18,12 +21,15 @@ mod entry;
 mod error;
 mod fill;
 mod lock;
+mod packed;
+mod prepared;
 mod prune;
 mod vouch;
 
 pub use entry::Entry;
 pub use error::{CacheError, CacheErrorKind};
 pub(super) use lock::Lock;
+pub use prepared::{Prepared, PreparedEntry, Recipe, Slot};
 pub use prune::{Prune, Pruned};
 pub(super) use prune::{age, files, is_old, remove, size_on_disk};
 pub use vouch::Unsigned;
@@ -255,16 +261,32 @@ impl Cache {
         Ok(damaged)
     }
 
+    /// Reads every download that is kept as it came; those that are not what
+    /// they were are removed, and returned.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be read.
+    pub fn verify_packed(
+        &self,
+        progress: &dyn Progress,
+    ) -> io::Result<Vec<PathBuf>> {
+        self.damaged_packed(&self.list()?, progress)
+    }
+
     /// Returns the path that an image with this digest has.
     #[must_use]
     pub fn image_path(&self, digest: Sha256) -> PathBuf {
         self.images().join(format!("{digest}.img"))
     }
 
-    /// Returns what an image takes on the disk, in bytes.
+    /// Returns what an image takes on the disk, in bytes, with its download
+    /// where that is kept.
     #[must_use]
-    pub fn size_on_disk(&self, digest: Sha256) -> u64 {
-        prune::size_on_disk(&self.image_path(digest))
+    pub fn size_on_disk(&self, entry: &Entry) -> u64 {
+        let image = self.image_path(entry.image_sha256);
+        let packed = self.packed_path(entry.download_sha256);
+        prune::size_on_disk(&image).saturating_add(prune::size_on_disk(&packed))
     }
 
     fn images(&self) -> PathBuf {

@@ -1,4 +1,7 @@
-use super::{Cache, Entry, digests, entry, lock::Lock};
+use super::{
+    Cache, Entry, PreparedEntry, digests, entry, lock::Lock, prepared,
+};
+use crate::base::digest::Sha256;
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -21,6 +24,8 @@ pub struct Prune {
 pub struct Pruned {
     /// Images.
     pub entries: Vec<Entry>,
+    /// Prepared bases.
+    pub prepared: Vec<PreparedEntry>,
     /// Parts of downloads, images without a record, digests of files that
     /// have changed.
     pub leftovers: usize,
@@ -44,21 +49,45 @@ impl Cache {
             {
                 continue;
             }
-            let path = self.image_path(entry.image_sha256);
-            pruned.freed = pruned.freed.saturating_add(size_on_disk(&path));
+            let image = self.image_path(entry.image_sha256);
+            let packed = self.packed_path(entry.download_sha256);
+            for path in [&image, &packed] {
+                pruned.freed = pruned.freed.saturating_add(size_on_disk(path));
+            }
             if !what.dry_run {
                 self.discard(entry.image_sha256)?;
+                remove(&packed)?;
             }
             pruned.entries.push(entry);
         }
+        self.prune_prepared(what, &mut pruned)?;
         self.prune_leftovers(what, &known, &mut pruned)?;
         Ok(pruned)
+    }
+
+    fn prune_prepared(
+        &self,
+        what: &Prune,
+        pruned: &mut Pruned,
+    ) -> io::Result<()> {
+        for entry in self.list_prepared()? {
+            if what.older_than.is_some_and(|limit| age(entry.made) <= limit) {
+                continue;
+            }
+            let path = self.prepared_path(&entry);
+            pruned.freed = pruned.freed.saturating_add(size_on_disk(&path));
+            if !what.dry_run {
+                self.discard_prepared(&entry)?;
+            }
+            pruned.prepared.push(entry);
+        }
+        Ok(())
     }
 
     fn prune_leftovers(
         &self,
         what: &Prune,
-        known: &BTreeSet<crate::base::digest::Sha256>,
+        known: &BTreeSet<Sha256>,
         pruned: &mut Pruned,
     ) -> io::Result<()> {
         for path in files(&self.dir.join("partial"))? {
@@ -78,6 +107,22 @@ impl Cache {
                 .or_else(|| entry::digest_of(&path, "json"))
                 .is_some_and(|digest| known.contains(&digest));
             if !known_image && is_old(&path) {
+                drop_file(&path, what, pruned)?;
+            }
+        }
+        let listed: BTreeSet<_> =
+            self.list()?.iter().map(|e| e.download_sha256).collect();
+        for path in files(&self.packed_dir())? {
+            let digest = entry::digest_of(&path, "xz");
+            let wanted = digest.is_some_and(|found| listed.contains(&found));
+            if !wanted && is_old(&path) {
+                drop_file(&path, what, pruned)?;
+            }
+        }
+        for path in files(&self.prepared_dir())? {
+            let record = path.with_extension("json");
+            let has_record = prepared::is_record(&path) || record.exists();
+            if !has_record && is_old(&path) {
                 drop_file(&path, what, pruned)?;
             }
         }

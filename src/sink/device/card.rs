@@ -208,6 +208,11 @@ impl<'c> Card<'c> {
     }
 
     fn job(&self, job: &Job, zeros: &Buffer) -> Step {
+        // Of an image whose size nobody knew.
+        let (image, device) = (job.end(), self.target.size());
+        if image > device {
+            return Err(DeviceErrorKind::TooSmall { image, device });
+        }
         let record = match job {
             Job::Write(piece) => {
                 let bytes = piece.bytes();

@@ -100,6 +100,18 @@ pub(super) enum Job {
     Zero(Run),
 }
 
+impl Job {
+    /// Returns the offset behind it.
+    pub(super) fn end(&self) -> u64 {
+        match self {
+            Self::Write(piece) => {
+                piece.offset.saturating_add(to_u64(piece.bytes().len()))
+            }
+            Self::Zero(run) => run.end,
+        }
+    }
+}
+
 /// A run of zeros inside of data is not written only if it has this size, in
 /// bytes: for less a jump costs more than the zeros.
 const GAP: usize = 64 << 10;

@@ -125,7 +125,7 @@ impl Runs {
 
     /// Returns what lies between them, from 0 to `size`.
     #[must_use]
-    pub(super) fn gaps(&self, size: u64) -> Self {
+    pub fn gaps(&self, size: u64) -> Self {
         let mut start = 0;
         let mut gaps = Vec::new();
         for run in self.iter() {

@@ -1,6 +1,9 @@
-use crate::disk::{
-    ImageFile,
-    xz::{XzError, XzErrorKind, XzIndex},
+use crate::{
+    disk::{
+        ImageFile,
+        xz::{Check, XzBlock, XzError, XzErrorKind, XzIndex},
+    },
+    sink::splice::{Block, Source},
 };
 use std::{fs::File, path::Path};
 
@@ -44,5 +47,19 @@ impl XzBase {
     #[must_use]
     pub fn file(&self) -> &File {
         self.file.file()
+    }
+
+    /// Returns its blocks for a stream whose blocks are checked by `check`.
+    pub(super) fn source(&self, check: Check) -> Source<'_, (u64, u64)> {
+        let block = |block: &XzBlock| Block {
+            packed: block.packed,
+            packed_len: block.packed_len(),
+            offset: block.offset,
+            len: block.len,
+            fits: block.check == check,
+            record: (block.unpadded, block.len),
+        };
+        let full = self.index.blocks().iter().filter(|block| block.len > 0);
+        Source { file: self.file(), blocks: full.map(block).collect() }
     }
 }
