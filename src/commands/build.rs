@@ -141,7 +141,7 @@ impl Site<'_> {
 
 /// Gives every job the secrets of its node, and writes down how ssh and
 /// kubectl reach them: before the first card can boot.
-fn identify(
+pub(super) fn identify(
     workshop: &Workshop,
     jobs: &mut [Job],
     build_dir: &Path,

@@ -24,6 +24,7 @@ mod status;
 mod summary;
 mod usage;
 mod workshop;
+mod write;
 
 use std::{env, process::ExitCode};
 
@@ -76,8 +77,10 @@ fn run(cli: &Cli, ui: &Ui) -> Result<()> {
         Command::Plan(args) => plan::plan(&cli.inventory, args, ui),
         Command::Build(args) => build::build(&cli.inventory, args, ui),
         Command::Images(args) => images::images(&cli.inventory, args, ui),
+        Command::Write(args) => write::write(&cli.inventory, args, ui),
         Command::Status(args) => status::status(&cli.inventory, args, ui),
         Command::Down(args) => down::down(&cli.inventory, args, ui),
+        Command::OpenDevice(args) => write::open_device(args),
     }
 }
 

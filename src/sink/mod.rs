@@ -7,6 +7,7 @@
 //! every sink that writes a file goes through it.
 
 pub mod bmap;
+pub mod device;
 mod error;
 mod packed;
 pub mod raw;

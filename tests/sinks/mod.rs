@@ -3,6 +3,7 @@
 mod atomic;
 mod bmap;
 mod conformance;
+mod device;
 mod mounted;
 mod xz;
 mod zst;
