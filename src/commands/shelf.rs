@@ -137,6 +137,11 @@ impl Shelf {
         }
     }
 
+    /// Returns the cache, where there is a place for one.
+    pub(super) fn cache(&self) -> Option<Cache> {
+        self.args.cache().ok()
+    }
+
     /// Returns the image of each node. What is missing is downloaded, several
     /// at a time; nodes that want the same share one.
     pub(super) fn get(

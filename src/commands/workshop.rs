@@ -18,12 +18,13 @@ use crate::{
     base::{
         artefact::Gathered,
         image::{Image, Origin},
+        lock::LockedImage,
     },
     identity::NodeIdentity,
     inventory::{
         self, FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey, WifiKey,
     },
-    plan::{CustomFile, Plan},
+    plan::{CustomFile, ManifestBase, Plan},
     profile::Profiles,
     ui::{Report, Ui},
 };
@@ -45,6 +46,7 @@ pub(super) struct Job {
     pub(super) keys: Vec<String>,
     pub(super) artefacts: Gathered,
     files: Vec<CustomFile>,
+    base: ManifestBase,
     /// With the key of its wireless network.
     pub(super) node: Node,
 }
@@ -122,9 +124,11 @@ impl Workshop {
         check_login(&node, &image)?;
         let artefacts = self.artefacts.gather(&node, &image, ui)?;
         let files = custom_files(&node)?;
-        let plan = self.plan(&node, &image, None, &files)?;
+        let base = self.base(&node, &image, ui)?;
+        let mut plan = self.plan(&node, &image, None, &files)?;
+        plan.seal(&base, self.time);
         let keys = node.ssh_authorized_keys.keys.iter().map(key).collect();
-        Ok(Job { plan, image, keys, artefacts, files, node })
+        Ok(Job { plan, image, keys, artefacts, files, base, node })
     }
 
     /// Plans a job again, now with the secrets of its node.
@@ -135,7 +139,24 @@ impl Workshop {
     ) -> Result<()> {
         job.plan =
             self.plan(&job.node, &job.image, Some(identity), &job.files)?;
+        job.plan.seal(&job.base, self.time);
         Ok(())
+    }
+
+    /// Returns by what a card names its base.
+    fn base(
+        &self,
+        node: &Node,
+        image: &Image,
+        ui: &Ui,
+    ) -> Result<ManifestBase> {
+        let cache = self.shelf.cache();
+        let locked = image.locked(cache.as_ref(), &*ui.bar(&node.name));
+        let LockedImage { name, size, sha256, .. } = locked.map_err(|e| {
+            let what = format!("cannot read the base of {}", node.name);
+            CommandError::failed(what, &e)
+        })?;
+        Ok(ManifestBase { name, size, sha256 })
     }
 
     fn plan(

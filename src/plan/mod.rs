@@ -8,6 +8,7 @@ mod context;
 mod custom;
 mod hosts;
 mod locale;
+mod manifest;
 mod proxy;
 mod show;
 mod table;
@@ -22,6 +23,7 @@ use crate::{
 };
 pub use account::{AccountError, Database};
 pub use custom::{CustomError, CustomFile};
+pub use manifest::{Manifest, ManifestBase, ManifestEdit, ManifestError};
 pub use proxy::ProxyError;
 
 /// Everything to be done for one node, in order.
