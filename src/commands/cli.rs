@@ -47,5 +47,6 @@ pub(super) enum Command {
     Init(super::init::InitArgs),
     Plan(super::plan::PlanArgs),
     Build(super::build::BuildArgs),
+    Inspect(super::inspect::InspectArgs),
     Images(super::images::ImagesArgs),
 }

@@ -9,7 +9,10 @@ mod downloads;
 mod error;
 mod images;
 mod init;
+mod inspect;
 mod keys;
+mod look;
+mod mask;
 mod plan;
 mod record;
 mod shelf;
@@ -66,6 +69,7 @@ fn run(cli: &Cli, ui: &Ui) -> Result<()> {
         Command::Init(args) => init::init(&cli.inventory, args, ui),
         Command::Plan(args) => plan::plan(&cli.inventory, args, ui),
         Command::Build(args) => build::build(&cli.inventory, args, ui),
+        Command::Inspect(args) => inspect::inspect(args, ui),
         Command::Images(args) => images::images(&cli.inventory, args, ui),
     }
 }

@@ -11,6 +11,8 @@ mod error;
 pub mod ext4;
 pub mod ext4_view;
 mod fat;
+pub mod summary;
+pub mod tree;
 
 use crate::disk::ReadAt;
 pub use error::{FsError, FsErrorKind};
