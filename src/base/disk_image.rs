@@ -21,7 +21,7 @@ use crate::{
         xz::{XzErrorKind, XzImage, XzLimits},
     },
     fs::{
-        FsError,
+        FsError, Reader,
         summary::{self, Summary},
         tree::{self, Tree, Volume},
     },
@@ -169,6 +169,16 @@ impl DiskImage {
         let mut both = self.table.partitions.iter().zip(&self.volumes);
         let (facts, volume) = both.find(|(p, _)| p.number == number)?;
         Some((facts.volume.fs?, volume))
+    }
+
+    /// Opens the file system of a partition to read known paths.
+    #[must_use]
+    pub fn reader(
+        &self,
+        number: u32,
+    ) -> Option<Result<Box<dyn Reader>, FsError>> {
+        let (kind, volume) = self.volume(number)?;
+        Some(open_reader(kind, volume.clone()))
     }
 
     /// Opens the file system of a partition; none where it has none that is

@@ -27,6 +27,12 @@ impl Access {
         Self { build_dir: build_dir.to_owned(), store }
     }
 
+    /// Takes the secrets as they are: none is ever made.
+    pub(super) fn existing(build_dir: &Path) -> Self {
+        let store = Store::complete(build_dir.join("secrets"));
+        Self { build_dir: build_dir.to_owned(), store }
+    }
+
     /// Loads a node's identity; makes what is missing of it.
     pub(super) fn identity(&self, node: &Node) -> Result<NodeIdentity> {
         NodeIdentity::load_or_make(&self.store, node)

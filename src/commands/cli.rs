@@ -47,6 +47,8 @@ pub(super) enum Command {
     Init(super::init::InitArgs),
     Plan(super::plan::PlanArgs),
     Build(super::build::BuildArgs),
+    Verify(super::verify::VerifyArgs),
     Inspect(super::inspect::InspectArgs),
+    Diff(super::diff::DiffArgs),
     Images(super::images::ImagesArgs),
 }

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::{
     error::{CommandError, Kind, Result},
-    shelf::{CacheArgs, catalog, wanted},
+    shelf::{CacheArgs, ImageArgs, catalog, wanted},
 };
 use crate::{
     base::{
@@ -35,6 +35,13 @@ const MANIFEST_LIMIT: u64 = 16 << 20;
 pub(super) struct LookArgs {
     #[command(flatten)]
     cache: CacheArgs,
+}
+
+impl LookArgs {
+    /// Takes what another command was given.
+    pub(super) fn of(args: &ImageArgs) -> Self {
+        Self { cache: args.cache_args().clone() }
+    }
 }
 
 /// An image, and what it says of itself.

@@ -4,7 +4,9 @@ mod access;
 mod artefacts;
 mod build;
 mod card;
+mod changes;
 mod cli;
+mod diff;
 mod downloads;
 mod error;
 mod images;
@@ -17,6 +19,8 @@ mod plan;
 mod record;
 mod shelf;
 mod summary;
+mod verify;
+mod view;
 mod workshop;
 
 use std::{env, process::ExitCode};
@@ -30,7 +34,7 @@ use error::{Kind, Result};
 /// Parses the command line, runs the command and reports how it went.
 ///
 /// Exit codes: 0 done, 1 failed, 2 bad usage or inventory, 3 what was
-/// written does not read back.
+/// written does not read back, or what was compared is not the same.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -41,7 +45,7 @@ pub fn main() -> ExitCode {
     match run(&cli, &ui) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if error.kind != Kind::BrokenPipe {
+            if !matches!(error.kind, Kind::BrokenPipe | Kind::Different) {
                 ui.report(&error.report);
             }
             error.exit_code()
@@ -69,6 +73,8 @@ fn run(cli: &Cli, ui: &Ui) -> Result<()> {
         Command::Init(args) => init::init(&cli.inventory, args, ui),
         Command::Plan(args) => plan::plan(&cli.inventory, args, ui),
         Command::Build(args) => build::build(&cli.inventory, args, ui),
+        Command::Diff(args) => diff::diff(args, ui),
+        Command::Verify(args) => verify::verify(&cli.inventory, args, ui),
         Command::Inspect(args) => inspect::inspect(args, ui),
         Command::Images(args) => images::images(&cli.inventory, args, ui),
     }

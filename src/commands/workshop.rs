@@ -185,6 +185,13 @@ impl Workshop {
     }
 }
 
+impl Job {
+    /// Returns by what a card names its base.
+    pub(super) fn base(&self) -> &ManifestBase {
+        &self.base
+    }
+}
+
 /// Finds a node by its name.
 fn find<'i>(inventory: &'i Inventory, name: &str) -> Result<&'i Node> {
     inventory.node(name).map_err(|error| {

@@ -5,8 +5,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use super::super::{
     error::{CommandError, Result},
     look::fs_error,
+    view::{View, digest},
 };
-use super::{View, output, state::digest};
+use super::output;
 use crate::{
     fs::tree::Node,
     ui::{self, Ui},

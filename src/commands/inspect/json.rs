@@ -5,20 +5,21 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::super::{error::Result, look::Looked};
+use super::super::{
+    error::Result,
+    look::Looked,
+    view::{View, broken, entry, text},
+};
 use super::{
-    View, broken, incomplete,
+    incomplete,
     listing::levels,
     output,
     place::Place,
-    state::{State, digest, states},
+    state::{State, states},
 };
 use crate::{
     base::{disk_image::Form, facts::PartitionFacts},
-    fs::{
-        FileKind,
-        tree::{Node, Tree, Walk},
-    },
+    fs::tree::{Node, Tree, Walk},
     plan::Part,
 };
 
@@ -49,19 +50,6 @@ pub(super) fn summary(looked: &Looked) -> Value {
         "facts_error": image.facts().err().map(|error| error.to_string()),
         "manifest": manifest(looked),
     })
-}
-
-/// Returns bytes as text; those that are not UTF-8 are replaced, and
-/// `raw` beside it has them.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn raw(bytes: &[u8]) -> Option<String> {
-    if std::str::from_utf8(bytes).is_ok() {
-        return None;
-    }
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn partition(looked: &Looked, partition: &PartitionFacts) -> Value {
@@ -171,50 +159,4 @@ pub(super) fn listing(
     writeln!(out, "\n]}}").map_err(output)?;
     out.flush().map_err(output)?;
     if failed > 0 { Err(incomplete(failed)) } else { Ok(()) }
-}
-
-fn entry(view: &View<'_>, node: &Node) -> Value {
-    let kind = match node.letter {
-        '-' => "file",
-        'd' => "directory",
-        'l' => "symlink",
-        'c' => "character-device",
-        'b' => "block-device",
-        'p' => "fifo",
-        's' => "socket",
-        _ => "unknown",
-    };
-    let mut value = json!({
-        "path": text(&node.path),
-        "kind": kind,
-        "mode": format!("{:04o}", node.meta.mode),
-        "uid": node.meta.uid,
-        "gid": node.meta.gid,
-        "size": node.size,
-        "mtime": node.meta.mtime,
-    });
-    if let Some(raw) = raw(&node.path) {
-        value["path_hex"] = json!(raw);
-    }
-    if let Some((major, minor)) = node.device {
-        value["device"] = json!([major, minor]);
-    }
-    match node.kind {
-        FileKind::Symlink => match view.tree.target(node) {
-            Ok(target) => value["target"] = json!(text(&target)),
-            Err(error) => value["error"] = json!(broken(&error)),
-        },
-        FileKind::File => {
-            if view.mask.of(view.part, &node.path).hides_digest() {
-                value["secret"] = json!(true);
-            } else {
-                match digest(view.tree, node) {
-                    Ok(sha256) => value["sha256"] = json!(sha256),
-                    Err(error) => value["error"] = json!(broken(&error)),
-                }
-            }
-        }
-        _ => {}
-    }
-    value
 }

@@ -2,8 +2,11 @@
 
 use std::io::Write;
 
-use super::super::error::Result;
-use super::{View, broken, incomplete, output};
+use super::super::{
+    error::Result,
+    view::{View, broken},
+};
+use super::{incomplete, output};
 use crate::{
     base::date::Date,
     fs::{
@@ -102,7 +105,7 @@ fn permissions(mode: u16) -> String {
 }
 
 /// Returns `2026-06-18 00:00`, in UTC.
-pub(super) fn time(seconds: i64) -> String {
+pub(in crate::commands) fn time(seconds: i64) -> String {
     let Some(day) = Date::of_seconds(seconds) else {
         return format!("@{seconds}");
     };

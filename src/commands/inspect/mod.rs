@@ -20,11 +20,13 @@ use super::{
     error::{CommandError, Kind, Result},
     look::{LookArgs, Looked},
     mask::Mask,
+    view::View,
 };
 use crate::{
     fs::{FileKind, FsError, tree::resolve},
-    ui::{self, Report, Ui},
+    ui::{Report, Ui},
 };
+pub(super) use listing::time;
 use place::Place;
 
 /// Show what is on an image or a card: partitions, file systems, the system,
@@ -110,13 +112,6 @@ fn at(
     }
 }
 
-/// A file system, and what is shown of it.
-struct View<'v> {
-    tree: &'v dyn crate::fs::tree::Tree,
-    mask: &'v Mask<'v>,
-    part: Option<crate::plan::Part>,
-}
-
 fn output(error: io::Error) -> CommandError {
     CommandError::output(&error)
 }
@@ -128,9 +123,4 @@ fn incomplete(count: usize) -> CommandError {
         "the file system is damaged: e2fsck or fsck.vfat may repair a copy",
     );
     CommandError::new(Kind::Failed, report)
-}
-
-/// Names what cannot be read, on one line.
-fn broken(error: &FsError) -> String {
-    ui::escape(error.to_string().as_bytes())
 }

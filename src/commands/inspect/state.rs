@@ -1,12 +1,13 @@
 //! Whether what piflash put on a card is still there.
 
-use std::{collections::BTreeMap, io};
+use std::collections::BTreeMap;
+
+use super::super::view::digest;
 
 use crate::{
-    base::digest::Sha256,
     fs::{
         FileKind, FsError,
-        tree::{Node, Tree, resolve},
+        tree::{Tree, resolve},
     },
     plan::{Manifest, ManifestEdit, Part},
 };
@@ -93,12 +94,4 @@ fn state(edit: &ManifestEdit, tree: &dyn Tree) -> Result<State, FsError> {
         return changed("its content");
     }
     Ok(State::Same)
-}
-
-/// Returns the SHA-256 of a file.
-pub(super) fn digest(tree: &dyn Tree, node: &Node) -> Result<Sha256, FsError> {
-    let file = tree.open(node)?;
-    Sha256::of_reader(file, |_| {}).map_err(|error: io::Error| {
-        super::super::look::fs_error(error, &crate::ui::escape(&node.path))
-    })
 }
