@@ -22,6 +22,7 @@ mod identity;
 mod images_update;
 mod inventory;
 mod layers;
+mod look;
 mod privileged;
 mod profiles;
 mod progress;
