@@ -244,7 +244,7 @@ fn facts_of(device: &Arc<ImageFile>) -> Result<Facts, ProbeError> {
     })
 }
 
-fn open_reader(
+pub(super) fn open_reader(
     kind: FsKind,
     window: Window<Arc<Overlay>>,
 ) -> Result<Box<dyn Reader>, FsError> {

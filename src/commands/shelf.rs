@@ -24,6 +24,7 @@ use crate::{
         digest::Sha256,
         fetch::{FetchOptions, Proxies},
         image::{Image, ImageError},
+        lock::Lock,
         signature::{Keyring, Verification},
     },
     inventory::{Node, OsGroup},
@@ -79,6 +80,26 @@ impl ImageArgs {
     /// Returns the cache.
     pub(super) fn cache(&self) -> Result<Cache> {
         self.cache.cache()
+    }
+
+    /// Returns where the cache is.
+    pub(super) fn cache_args(&self) -> &CacheArgs {
+        &self.cache
+    }
+
+    /// Returns the same with the image of the catalogue that `node` was
+    /// built from, unless another is asked for: the newest may be newer.
+    pub(super) fn recorded(&self, lock: &Lock, node: &str) -> Self {
+        let mut this = self.clone();
+        if let Some(image) = lock.image(node)
+            && this.image.is_none()
+            && image.download_sha256.is_some()
+            && let Ok(catalog) = catalog(self.cache().ok().as_ref())
+            && catalog.find(&image.name).is_ok_and(|e| e.id == image.name)
+        {
+            this.image = Some(image.name.clone());
+        }
+        this
     }
 }
 
@@ -136,6 +157,11 @@ impl Shelf {
             catalog: OnceCell::new(),
             keyring: OnceCell::new(),
         }
+    }
+
+    /// Returns the cache, where there is a place for one.
+    pub(super) fn cache(&self) -> Option<Cache> {
+        self.args.cache().ok()
     }
 
     /// Returns the image of each node. What is missing is downloaded, several

@@ -13,6 +13,7 @@ mod hosts;
 mod kubeadm;
 mod labels;
 mod locale;
+mod manifest;
 mod proxy;
 mod secrets;
 mod settings;
@@ -36,6 +37,7 @@ pub use custom::{CustomError, CustomFile};
 pub use flannel::FlannelError;
 pub use hooks::{Hook, Hooks};
 pub use kubeadm::KubeadmError;
+pub use manifest::{Manifest, ManifestBase, ManifestEdit, ManifestError};
 pub use proxy::ProxyError;
 pub use settings::SettingError;
 
