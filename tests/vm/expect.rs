@@ -26,7 +26,7 @@ pub fn settle(guest: &mut Guest<'_>) {
 
 /// What `piflash-node status` says.
 pub fn status(guest: &Guest<'_>) -> Value {
-    let status = guest.sh("piflash-node status");
+    let status = guest.sh("sudo piflash-node status");
     serde_json::from_str(&status).unwrap()
 }
 

@@ -9,7 +9,10 @@ pub fn assert_none_in_logs(guest: &Guest<'_>) {
     for (what, script) in [
         ("the logs", "sudo tar -C / -c var/log run/log 2>/dev/null | cat"),
         ("the journal", "sudo journalctl -o export --no-pager"),
-        ("the status", "piflash-node status; piflash-node status --text"),
+        (
+            "the status",
+            "sudo piflash-node status; sudo piflash-node status --text",
+        ),
         ("the processes", "ps axww"),
     ] {
         let output = guest.try_sh(script);

@@ -12,6 +12,9 @@ archive() {
     rm -rf "$1/etc/apt/sources.list.d"/*
     echo 'deb [trusted=yes] http://archive.lab.test/lab ./' |
         put "$1/etc/apt/sources.list"
+    # cloud-init would look for the distribution's own, and write that.
+    [ ! -e "$1/etc/cloud/cloud.cfg" ] ||
+        sed -i '/^ *- *apt[_-]configure$/d' "$1/etc/cloud/cloud.cfg"
 }
 
 # What has nothing to do with piflash and takes an emulated processor long:
