@@ -42,6 +42,7 @@ move() {
 # keep PATH...
 # Puts what the card brought along out of the way. PATH without a leading /.
 keep() {
+    mkdir -p "$state" || return 1
     [ -d "$kept" ] || mkdir -m 700 "$kept" || return 1
     for path in "$@"; do
         move "$root" "$kept" "$path" || return 1
@@ -75,7 +76,8 @@ end() {
 # The processes whose command line is like PATTERN.
 commands() {
     for dir in "$proc"/[0-9]*; do
-        command=$(tr '\0' ' ' <"$dir/cmdline" 2>/dev/null) || continue
+        [ -r "$dir/cmdline" ] || continue
+        command=$(tr '\0' ' ' 2>/dev/null <"$dir/cmdline") || continue
         # shellcheck disable=SC2254 # it is a pattern
         case $command in
         $1) echo "${dir##*/}" ;;

@@ -24,6 +24,7 @@ mod inventory;
 mod k3s;
 mod kubeadm;
 mod layers;
+mod node;
 mod privileged;
 mod profiles;
 mod progress;

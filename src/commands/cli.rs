@@ -47,7 +47,10 @@ pub(super) enum Command {
     Init(super::init::InitArgs),
     Plan(super::plan::PlanArgs),
     Build(super::build::BuildArgs),
+    Write(super::write::WriteArgs),
     Images(super::images::ImagesArgs),
     Status(super::status::StatusArgs),
     Down(super::down::DownArgs),
+    #[command(hide = true)]
+    OpenDevice(super::write::OpenDeviceArgs),
 }

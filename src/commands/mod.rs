@@ -2,23 +2,29 @@
 
 mod access;
 mod artefacts;
+mod bases;
 mod build;
 mod card;
 mod cli;
 mod down;
 mod downloads;
 mod error;
+mod fleet;
+mod formats;
 mod hooks;
 mod images;
 mod init;
 mod inventory;
 mod keys;
+mod manifest;
 mod plan;
 mod record;
 mod shelf;
 mod status;
 mod summary;
+mod usage;
 mod workshop;
+mod write;
 
 use std::{env, process::ExitCode};
 
@@ -71,8 +77,10 @@ fn run(cli: &Cli, ui: &Ui) -> Result<()> {
         Command::Plan(args) => plan::plan(&cli.inventory, args, ui),
         Command::Build(args) => build::build(&cli.inventory, args, ui),
         Command::Images(args) => images::images(&cli.inventory, args, ui),
+        Command::Write(args) => write::write(&cli.inventory, args, ui),
         Command::Status(args) => status::status(&cli.inventory, args, ui),
         Command::Down(args) => down::down(&cli.inventory, args, ui),
+        Command::OpenDevice(args) => write::open_device(args),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
-    rc::Rc,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -44,7 +44,7 @@ pub(super) struct Workshop {
 /// A node, planned on its image.
 pub(super) struct Job {
     pub(super) plan: Plan,
-    pub(super) image: Rc<Image>,
+    pub(super) image: Arc<Image>,
     pub(super) keys: Vec<String>,
     pub(super) artefacts: Gathered,
     files: Vec<CustomFile>,
@@ -84,7 +84,7 @@ impl Workshop {
         &self,
         names: &[String],
         ui: &Ui,
-    ) -> Result<Vec<Rc<Image>>> {
+    ) -> Result<Vec<Arc<Image>>> {
         self.shelf.get(&self.nodes(names)?, ui)
     }
 
@@ -108,7 +108,7 @@ impl Workshop {
             .collect()
     }
 
-    fn job(&self, node: &Node, image: Rc<Image>, ui: &Ui) -> Result<Job> {
+    fn job(&self, node: &Node, image: Arc<Image>, ui: &Ui) -> Result<Job> {
         let node = with_wifi_key(node)?.into_owned();
         check_login(&node, &image)?;
         let hooks = hooks::read(&node, &image.facts, &self.folder, ui)?;

@@ -178,7 +178,7 @@ pub static VARIABLES: &[Variable] = &[
     early("image", Shape::Text, "the group's", "raspios-lite-arm64",
         "catalog id, path or URL of the stock image"),
     early("image_sha256", Shape::Sha256, "", "9f86d081884c…",
-        "SHA-256 of the image; needed for a URL"),
+        "SHA-256 of the file that `image` names; a URL needs it"),
     early("boot_directory", Shape::AbsolutePath, "the image's",
         "/boot/firmware",
         "where the image mounts its boot partition; only checked"),

@@ -33,6 +33,20 @@ impl Report {
         self
     }
 
+    /// Adds another error whole, as one of several causes.
+    #[must_use]
+    pub fn including(mut self, other: &Self) -> Self {
+        self.causes.push(format!("{}:", other.what));
+        let causes = other.causes.iter().map(|cause| format!("  {cause}"));
+        self.causes.extend(causes);
+        for hint in &other.hints {
+            if !self.hints.contains(hint) {
+                self.hints.push(hint.clone());
+            }
+        }
+        self
+    }
+
     /// Adds what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -50,6 +50,7 @@ mod reader;
 mod space;
 mod superblock;
 mod unlink;
+mod usage;
 mod xattr;
 
 use crate::fs::FsErrorKind;

@@ -14,6 +14,7 @@ mod clock;
 mod dir;
 mod edit;
 mod pages;
+mod usage;
 mod volume;
 
 use super::{DirEntry, FileKind, FsError, FsErrorKind, Meta, Reader, Stat};
