@@ -154,7 +154,7 @@ impl Repositories {
         let url = self.server.url("/debian");
         node.write(
             &format!("{}/debian.list", &SOURCES[1..]),
-            format!("deb [trusted=yes] {url} ./\n"),
+            format!("deb [trusted=yes] {url} /\n"),
         );
         for path in [
             "/etc/apt/preferences.d/piflash-kubernetes",

@@ -13,7 +13,7 @@ fn has(plan: &Plan, path: &str) -> bool {
 #[test]
 fn each_kind_of_node_has_its_steps() {
     for (node, steps) in [
-        ("Node1", ["55-k8s-init", "60-k8s-addons"].as_slice()),
+        ("node1", ["55-k8s-init", "60-k8s-addons"].as_slice()),
         ("node2", &["55-k8s-join"]),
         ("node4", &["55-k8s-join"]),
     ] {
@@ -38,7 +38,7 @@ fn each_kind_of_node_has_its_steps() {
 #[test]
 fn a_worker_has_no_authority() {
     let of = |node: &str| plan(&inventory(""), node);
-    for node in ["Node1", "node2"] {
+    for node in ["node1", "node2"] {
         let plan = of(node);
         for file in [
             "ca.crt",
@@ -79,18 +79,18 @@ fn masters_know_of_each_other() {
         text(&plan(&inventory(""), node), &format!("{DATA}/{file}"))
     };
     let others = "192.168.71.22:6443\n192.168.71.23:6443\n";
-    assert_eq!(of("Node1", "others"), others);
+    assert_eq!(of("node1", "others"), others);
     assert_eq!(of("node2", "earlier"), "");
     assert_eq!(of("node3", "earlier"), "192.168.71.22:6443\n");
     assert_eq!(of("node4", "endpoint"), "192.168.71.21:6443\n");
-    assert_eq!(of("Node1", "name"), "node1\n");
-    let alone = plan(&single(""), "Node1");
+    assert_eq!(of("node1", "name"), "node1\n");
+    let alone = plan(&single(""), "node1");
     assert!(!has(&alone, &format!("{DATA}/others")));
 }
 
 #[test]
 fn network_and_hooks_are_the_first_masters() {
-    let first = plan(&inventory(""), "Node1");
+    let first = plan(&inventory(""), "node1");
     let hooks = text(&first, &format!("{DATA}/hooks.list"));
     assert_eq!(hooks, "post-master-up.yml\nk8s-post-master-up.yml\n");
     let hook = format!("{DATA}/hooks/k8s-post-master-up.yml");

@@ -29,14 +29,14 @@ pub fn inventory(vars: &str) -> String {
     format!(
         "all:
   hosts:
-    Node1: {{ansible_host: 192.168.71.21}}
+    node1: {{ansible_host: 192.168.71.21}}
     node2: {{ansible_host: 192.168.71.22}}
     node3: {{ansible_host: 192.168.71.23}}
     node4: {{ansible_host: 192.168.71.24}}
   children:
-    raspbian: {{hosts: {{Node1: , node2: , node3: , node4: }}}}
+    raspbian: {{hosts: {{node1: , node2: , node3: , node4: }}}}
     raspberry_pi: {{children: {{raspbian: }}}}
-    k8s_master: {{hosts: {{Node1: , node2: , node3: }}}}
+    k8s_master: {{hosts: {{node1: , node2: , node3: }}}}
     k8s_worker: {{hosts: {{node4: }}}}
   vars:
     gateway: 192.168.71.1
@@ -45,11 +45,11 @@ pub fn inventory(vars: &str) -> String {
     )
 }
 
-/// The same with one master, Node1, and a worker, node4.
+/// The same with one master, node1, and a worker, node4.
 pub fn single(vars: &str) -> String {
     inventory(vars).replace(
-        "{Node1: , node2: , node3: }}\n    k8s_w",
-        "{Node1: }}\n    k8s_w",
+        "{node1: , node2: , node3: }}\n    k8s_w",
+        "{node1: }}\n    k8s_w",
     )
 }
 
