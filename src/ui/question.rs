@@ -1,6 +1,6 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use super::Ui;
+use super::{Style, Ui};
 
 /// What came of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,8 @@ pub enum Confirmed {
     Yes,
     /// Something else was.
     No,
-    /// There is nobody to ask: standard input is no terminal.
+    /// There is nobody to ask: standard input is no terminal, or standard
+    /// error is for programs.
     Nobody,
 }
 
@@ -19,7 +20,8 @@ impl Ui {
     /// # Errors
     /// If the answer cannot be read.
     pub fn confirm(&self, question: &str, word: &str) -> io::Result<Confirmed> {
-        if !io::stdin().is_terminal() {
+        let programs = matches!(self.style, Style::Json(_));
+        if programs || !io::stdin().is_terminal() {
             return Ok(Confirmed::Nobody);
         }
         let mut err = io::stderr().lock();
