@@ -4,10 +4,10 @@
 //! everything said on the way goes to standard error.
 
 mod bar;
-mod confirm;
 mod escape;
 mod json;
 mod live;
+mod question;
 mod report;
 mod size;
 mod table;
@@ -21,9 +21,9 @@ use crate::progress::{Progress, Silent};
 use bar::Bar;
 use json::Lines;
 
-pub use confirm::Confirmed;
 pub use escape::{escape, escape_text};
 pub use live::Live;
+pub use question::Confirmed;
 pub use report::Report;
 pub use size::bytes;
 pub use table::{Column, table};

@@ -8,7 +8,8 @@ pub enum Confirmed {
     Yes,
     /// Something else was.
     No,
-    /// There is nobody to ask: standard input is no terminal.
+    /// There is nobody to ask: standard input is no terminal, or standard
+    /// error is for programs.
     Nobody,
 }
 
