@@ -71,18 +71,25 @@ impl Looked {
         let image = match name.to_str() {
             Some("demo") if !name.exists() => open_demo(),
             Some(id) if !name.exists() && !id.contains('/') => {
-                return open_cached(id, args, ui)?.map_or_else(
-                    || Err(open_error(name, &missing(name))),
-                    |path| {
-                        DiskImage::open(&path, &*bar)
-                            .map(Self::new)
-                            .map_err(|error| open_error(name, &error))
-                    },
-                );
+                let cached = open_cached(id, args, ui)?;
+                DiskImage::open(cached.as_deref().unwrap_or(name), &*bar)
             }
             _ => DiskImage::open(name, &*bar),
         };
-        image.map(Self::new).map_err(|error| open_error(name, &error))
+        let this =
+            image.map(Self::new).map_err(|error| open_error(name, &error))?;
+        for partition in &this.image.table.partitions {
+            if let Some(Ok(tree)) = this.image.tree(partition.number)
+                && tree.is_stale()
+            {
+                ui.warn(&format!(
+                    "partition {} was not unmounted: what is still in its \
+                     journal is not seen",
+                    partition.number
+                ));
+            }
+        }
+        Ok(this)
     }
 
     /// Reads what is on an opened image.
@@ -90,7 +97,8 @@ impl Looked {
         let (boot, root) = image.boot_and_root();
         let manifest = match root.and_then(|number| image.tree(number)) {
             Some(Ok(tree)) => read_manifest(&*tree).transpose(),
-            _ => None,
+            Some(Err(error)) => Some(Err(error.into())),
+            None => None,
         };
         Self { image, boot, root, manifest }
     }
@@ -188,11 +196,6 @@ fn open_cached(
         ))
         .hint("piflash images fetch downloads what the nodes want")),
     }
-}
-
-fn missing(name: &Path) -> OpenError {
-    let source = io::ErrorKind::NotFound.into();
-    OpenError::Io { path: name.to_owned(), source }
 }
 
 fn open_error(name: &Path, error: &OpenError) -> CommandError {

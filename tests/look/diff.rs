@@ -87,7 +87,7 @@ fn every_kind_of_difference_is_told() {
              rm /etc/locale.gen\n\
              mkdir /etc/locale.gen\n\
              write {file} /etc/added\n\
-             mknod /etc/pipe p\n\
+             cd /etc\nmknod pipe p\ncd /\n\
              rm /etc/localtime\n\
              symlink /etc/localtime /else\n"
         ),

@@ -84,7 +84,9 @@ fn a_file_system_that_was_not_unmounted_is_read_by_another_reader() {
     let theirs = tree::ext4(&copy.path, root).unwrap();
     assert_eq!(ours, theirs);
     let outcome = cards.run(&["inspect", copy.path.to_str().unwrap()]);
-    assert!(outcome.stdout.contains("its journal needs recovery"), "{outcome}");
+    assert!(outcome.stdout.contains("its journal needs"), "{outcome}");
+    // A journal that the kernel has not used yet, which ext4-view refuses.
+    assert!(outcome.stderr.contains("is not seen"), "{outcome}");
 }
 
 #[test]
@@ -108,21 +110,16 @@ fn files_come_out_byte_for_byte() {
         "/etc/piflash/manifest.json",
         "/usr/local/sbin/piflash-node",
         "/var/lib/dpkg/status",
-        // A link on the way.
-        "/bin/sh",
     ] {
-        let theirs = fs::read(copy.path().join(&path[1..]));
-        let theirs = match theirs {
-            Ok(bytes) => bytes,
-            Err(_) => {
-                let real = format!("usr{path}");
-                fs::read(copy.path().join(real)).unwrap()
-            }
-        };
+        let theirs = fs::read(copy.path().join(&path[1..])).unwrap();
         assert_eq!(raw(path), theirs, "{path}");
         assert_eq!(raw(&format!("root:{path}")), theirs, "{path}");
         assert_eq!(raw(&format!("2:{path}")), theirs, "{path}");
     }
+    // Links on the way, and at the end.
+    let release = fs::read(copy.path().join("usr/lib/os-release")).unwrap();
+    assert_eq!(raw("/etc/os-release"), release);
+    assert_eq!(raw("/lib/os-release"), release);
     for path in ["config.txt", "cmdline.txt"] {
         let theirs = oracle::mtype(&image, boot, path).unwrap();
         assert_eq!(raw(&format!("boot:/{path}")), theirs, "{path}");
@@ -147,8 +144,8 @@ fn compressed_images_show_the_same() {
             "xz-blocks",
         ),
         ("xz", "one.xz", &["-0", "-c", "-T1", path], "xz"),
-        ("gzip", "img.gz", &["-1", "-c", path], "gz"),
-        ("zstd", "img.zst", &["-q", "-1", "-c", path], "zst"),
+        ("gzip", "img.gz", &["-1", "-c", path], "gzip"),
+        ("zstd", "img.zst", &["-q", "-1", "-c", path], "zstd"),
     ];
     for (tool, name, args, form) in cases {
         let packed = copy.path.with_file_name(name);
@@ -325,8 +322,12 @@ fn directories_are_listed_as_ls_does_to_a_depth() {
     }));
     let outcome = cards.run(&["inspect", image, "root:/etc/hostname/x"]);
     assert_eq!(outcome.code, Some(2), "{outcome}");
-    let outcome = cards.run(&["inspect", image, "/etc/localtime"]);
-    let link = " /etc/localtime -> /usr/share/zoneinfo/Etc/UTC\n";
+    // A link that leads to nothing is shown itself.
+    let copy = cards.copy(&cards.base());
+    copy.debugfs(cards, "symlink /dangling /no/where\n");
+    let path = copy.path.to_str().unwrap();
+    let outcome = cards.run(&["inspect", path, "root:/dangling"]);
     assert!(outcome.stdout.starts_with("lrwxrwxrwx"), "{outcome}");
+    let link = " /dangling -> /no/where\n";
     assert!(outcome.stdout.ends_with(link), "{outcome}");
 }

@@ -128,7 +128,8 @@ fn what_is_no_file_is_named() {
     let (_, root) = cards().case.offsets();
     // The volume's name in the superblock has a checksum, where there is one.
     let outcome = tampered(|_, copy| copy.flip(root + 1024 + 0x78, 1));
-    assert!(outcome.stdout.contains("root: "), "{outcome}");
+    let said = format!("{}{}", outcome.stdout, outcome.stderr);
+    assert!(said.contains("superblock") || said.contains("root: "), "{said}");
     let end = root + cards().case.layout.root.sectors * 512;
     let outcome = tampered(|_, copy| copy.flip(end - 4096, 1));
     let said = "! root: space that belongs to no file differs";

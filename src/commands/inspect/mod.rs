@@ -23,7 +23,10 @@ use super::{
     view::View,
 };
 use crate::{
-    fs::{FileKind, FsError, tree::resolve},
+    fs::{
+        FileKind, FsError,
+        tree::{follow, resolve},
+    },
     ui::{Report, Ui},
 };
 pub(super) use listing::time;
@@ -39,7 +42,8 @@ pub(super) struct InspectArgs {
     image: PathBuf,
 
     /// A file or directory: `boot:/config.txt`, `root:/etc`, `2:/etc` on
-    /// partition 2, or a path as the node sees it
+    /// partition 2, or a path as the node sees it. Links are followed inside
+    /// the partition
     #[arg(value_name = "PATH")]
     path: Option<OsString>,
 
@@ -99,6 +103,10 @@ fn at(
     let Some(node) = found else {
         return Err(CommandError::usage(format!("there is no {shown}"))
             .hint("without a path after the colon, all is listed: root:/"));
+    };
+    let node = match args.json {
+        true => node,
+        false => follow(&*tree, node).map_err(|error| unreadable(&error))?,
     };
     let mask = Mask::new(looked.good_manifest(), args.show_secrets);
     let part = looked.part(place.number);

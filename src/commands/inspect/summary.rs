@@ -31,7 +31,7 @@ pub(super) fn summary(looked: &Looked, width: usize) -> String {
         Form::Device => "block device".to_owned(),
         Form::Raw => "raw image".to_owned(),
         Form::Blocks => "read out of .xz block by block".to_owned(),
-        Form::Unpacked(format) => format!("unpacked from .{format}"),
+        Form::Unpacked(format) => format!("unpacked from {format}"),
     };
     let kind = match image.table.kind {
         TableKind::Mbr => "MBR",

@@ -117,6 +117,10 @@ impl Tree for Ext4<'_> {
         Ok(Box::new(content.map_err(|kind| kind.at(&shown(&file.path)))?))
     }
 
+    fn is_stale(&self) -> bool {
+        self.broken
+    }
+
     fn target(&self, link: &Node) -> std::result::Result<Vec<u8>, FsError> {
         let inode = self.inode_of(link);
         inode

@@ -10,7 +10,7 @@ mod path;
 mod walk;
 
 pub use compare::{Change, Difference, compare, same_content};
-pub use path::resolve;
+pub use path::{follow, resolve};
 pub use walk::{Found, Walk};
 
 use std::io::Read;
@@ -83,6 +83,11 @@ pub trait Tree {
     /// Returns where a symbolic link leads.
     fn target(&self, link: &Node) -> Result<Vec<u8>, FsError>;
 
+    /// Returns whether changes that are still in a journal are not seen.
+    fn is_stale(&self) -> bool {
+        false
+    }
+
     /// Returns whether two names are one: on FAT, without regard to case.
     fn is_same(&self, name: &[u8], other: &[u8]) -> bool {
         name == other
@@ -92,7 +97,9 @@ pub trait Tree {
 /// Opens an ext4 file system.
 ///
 /// One that was not unmounted, or has features that the editor does not
-/// know, is read by `ext4-view`, which looks into the journal too.
+/// know, is read by `ext4-view`, which looks into the journal too. It knows
+/// the journals of today's kernels; with an older one, what is in it is not
+/// seen: see [`Tree::is_stale`].
 pub fn ext4(volume: &Volume) -> Result<Box<dyn Tree + '_>, FsError> {
     // Neither is used: nothing is edited.
     let options = EditOptions { now: 0, seed: 0 };
@@ -100,7 +107,10 @@ pub fn ext4(volume: &Volume) -> Result<Box<dyn Tree + '_>, FsError> {
         Ok(fs) => Ok(Box::new(fs)),
         Err(first) => match Ext4View::open(Arc::new(volume.clone())) {
             Ok(fs) => Ok(Box::new(fs)),
-            Err(_) => Err(first),
+            Err(_) => match Ext4::open_stale(volume) {
+                Ok(fs) => Ok(Box::new(fs)),
+                Err(_) => Err(first),
+            },
         },
     }
 }

@@ -46,6 +46,31 @@ pub fn resolve(tree: &dyn Tree, path: &[u8]) -> Result<Option<Node>, FsError> {
     Ok(Some(here))
 }
 
+/// Returns what a link leads to in the end; the link itself, if that is
+/// nothing.
+pub fn follow(tree: &dyn Tree, link: Node) -> Result<Node, FsError> {
+    let mut node = link.clone();
+    for _ in 0..MAX_LINKS {
+        if node.kind != FileKind::Symlink {
+            return Ok(node);
+        }
+        let target = tree.target(&node)?;
+        let path = if target.first() == Some(&b'/') {
+            target
+        } else {
+            let mut path = node.path.clone();
+            path.truncate(path.len().saturating_sub(node.name().len()));
+            path.extend(target);
+            path
+        };
+        match resolve(tree, &path)? {
+            Some(next) => node = next,
+            None => break,
+        }
+    }
+    Ok(link)
+}
+
 /// The names of a path, the first one last.
 fn names(path: &[u8]) -> Vec<Vec<u8>> {
     path.split(|byte| *byte == b'/')
