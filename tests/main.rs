@@ -29,3 +29,4 @@ mod sinks;
 mod support;
 mod systems;
 mod wifi;
+mod write;
