@@ -58,6 +58,7 @@ fn help_fits_a_terminal() {
         &["plan", "--help"],
         &["build", "--help"],
         &["images", "--help"],
+        &["write", "--help"],
         &["inspect", "--help"],
         &["verify", "--help"],
         &["diff", "--help"],

@@ -33,3 +33,4 @@ mod sinks;
 mod support;
 mod systems;
 mod wifi;
+mod write;

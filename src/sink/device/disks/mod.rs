@@ -151,7 +151,11 @@ impl Machine {
         for entry in fs::read_dir(&path).map_err(error)? {
             let name = entry.map_err(error)?.file_name();
             let Some(name) = name.to_str() else { continue };
-            let disk = self.disk(name)?;
+            let disk = match self.disk(name) {
+                // Gone meanwhile, or a path of a multipath disk.
+                Err(DiskError::Missing) => continue,
+                disk => disk?,
+            };
             let made_up = ["ram", "zram", "dm-", "md", "sr", "fd", "nbd"];
             if disk.size > 0 && !made_up.iter().any(|p| name.starts_with(p)) {
                 disks.push(disk);
