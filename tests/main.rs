@@ -23,6 +23,7 @@ mod images_update;
 mod inventory;
 mod k3s;
 mod layers;
+mod node;
 mod privileged;
 mod profiles;
 mod progress;

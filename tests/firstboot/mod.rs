@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod cuts;
+mod down;
 mod host_keys;
 mod k3s;
 mod node;

@@ -200,7 +200,7 @@ fn registries_are_those_of_the_inventory_and_the_mirror() {
       mirrors:
         "*": {endpoint: ["https://all.lan:5000"], rewrite: {"^(.*)$": "x/$1"}}
         "on": {endpoint: ["no"]}
-        "0x1": {rewrite: {"a: b": "{c}", "~": "#d"}}
+        "0x1": {rewrite: {"a: b": "{c}", "~": "d"}}
       configs:
         "all.lan:5000":
           auth: {username: "u", password: "p: #\"x"}
@@ -218,7 +218,7 @@ fn registries_are_those_of_the_inventory_and_the_mirror() {
                     "rewrite": {"^(.*)$": "x/$1"},
                 },
                 "on": {"endpoint": ["no"]},
-                "0x1": {"rewrite": {"a: b": "{c}", "~": "#d"}},
+                "0x1": {"rewrite": {"a: b": "{c}", "~": "d"}},
             },
             "configs": {"all.lan:5000": {
                 "auth": {"username": "u", "password": "p: #\"x"},
