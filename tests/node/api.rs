@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use piflash::identity::{Authority, Certified, K3s, kubeconfig};
+use piflash::identity::{Authority, Certified, K3s, Kept, kubeconfig};
 use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
 use rustls::{
     RootCertStore, ServerConfig, ServerConnection, StreamOwned,
