@@ -244,7 +244,7 @@ fn a_whole_first_boot_waits_and_then_is_done() {
         node.provision();
         assert_eq!(node.status()["state"], "done");
         let log = node.log();
-        assert!(log.contains("60-k3s-ready failed"), "{log}");
+        assert!(log.contains("60-k3s-ready: failed"), "{log}");
         assert!(log.contains("registered, but not ready (False)"), "{log}");
     }
 }

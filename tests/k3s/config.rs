@@ -199,6 +199,8 @@ fn registries_are_those_of_the_inventory_and_the_mirror() {
         r#"    k3s_registries:
       mirrors:
         "*": {endpoint: ["https://all.lan:5000"], rewrite: {"^(.*)$": "x/$1"}}
+        "on": {endpoint: ["no"]}
+        "0x1": {rewrite: {"a: b": "{c}", "~": "d"}}
       configs:
         "all.lan:5000":
           auth: {username: "u", password: "p: #\"x"}
@@ -215,6 +217,8 @@ fn registries_are_those_of_the_inventory_and_the_mirror() {
                     "endpoint": ["https://all.lan:5000"],
                     "rewrite": {"^(.*)$": "x/$1"},
                 },
+                "on": {"endpoint": ["no"]},
+                "0x1": {"rewrite": {"a: b": "{c}", "~": "d"}},
             },
             "configs": {"all.lan:5000": {
                 "auth": {"username": "u", "password": "p: #\"x"},

@@ -52,9 +52,11 @@ fn they_go_to_the_first_server_in_their_order() {
 
 #[test]
 fn another_folder_may_hold_them() {
-    let env = env("    hooks_dir: deploy/hooks\n");
-    env.write("deploy/hooks/post-master-up.yaml", GOOD);
-    assert_eq!(manifests(&plan(&env, "node1")), ["post-master-up.yaml"]);
+    for name in ["hooks_dir", "k3s_hooks_dir"] {
+        let env = env(&format!("    {name}: deploy/hooks\n"));
+        env.write("deploy/hooks/post-master-up.yaml", GOOD);
+        assert_eq!(manifests(&plan(&env, "node1")), ["post-master-up.yaml"]);
+    }
     let gone = self::env("    hooks_dir: deploy/hooks\n");
     let outcome = plan(&gone, "node1");
     assert_eq!(outcome.code, Some(2), "{outcome}");
