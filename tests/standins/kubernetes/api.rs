@@ -46,10 +46,10 @@ impl Api {
         let Ok(mut objects) = self.objects.lock() else {
             return Ok(status(500, "poisoned"));
         };
-        if path == "/cacerts" || self.leader.is_none() {
-            if let Some(response) = (self.extra)(request, &who, &mut objects) {
-                return Ok(response);
-            }
+        if (path == "/cacerts" || self.leader.is_none())
+            && let Some(response) = (self.extra)(request, &who, &mut objects)
+        {
+            return Ok(response);
         }
         if path == "/version" {
             let minor = VERSION.split('.').nth(1);
@@ -58,9 +58,11 @@ impl Api {
                 &json!({"major": "1", "minor": minor, "gitVersion": VERSION}),
             ));
         }
-        if path.starts_with("/v1-k3s/")
-            && let Some(leader) = &self.leader
-        {
+        // Who has a token or a password, and what everybody may know.
+        let is_open = path.starts_with("/v1-k3s/")
+            || path.starts_with("/standin/")
+            || path == crate::kubelet::CLUSTER_INFO;
+        if is_open && let Some(leader) = &self.leader {
             return forward(leader, request);
         }
         match &who {

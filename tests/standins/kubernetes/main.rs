@@ -20,6 +20,9 @@ mod api;
 mod config;
 mod http;
 mod k3s;
+mod kubeadm;
+mod kubeadm_config;
+mod kubelet;
 mod node;
 mod objects;
 mod tls;
@@ -47,6 +50,12 @@ fn main() {
             println!("k3s version {VERSION}+k3s1");
             Ok(())
         }
+        ("kubeadm", words) => kubeadm::run(words),
+        ("kubelet", ["--version"]) => {
+            println!("Kubernetes {}", kubeadm::VERSION);
+            Ok(())
+        }
+        ("kubelet", []) => kubelet::run(),
         ("crictl" | "ctr", _) => Ok(()),
         _ => Err(format!("no such command: {program} {words:?}").into()),
     };

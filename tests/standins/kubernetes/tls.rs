@@ -94,6 +94,13 @@ impl Pair {
     }
 }
 
+/// The SubjectPublicKeyInfo of a certificate, DER.
+pub fn public_key(certificate: &str) -> Result<Vec<u8>> {
+    let der = CertificateDer::from_pem_slice(certificate.as_bytes())?;
+    let (_, parsed) = X509Certificate::from_der(&der)?;
+    Ok(parsed.public_key().raw.to_vec())
+}
+
 pub fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path)
         .map_err(|error| format!("{}: {error}", path.display()).into())
