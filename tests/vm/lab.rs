@@ -2,6 +2,7 @@
 
 use crate::support::repository;
 use std::{
+    env::consts,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -39,12 +40,20 @@ impl Lab {
         }
     }
 
+    /// Where the FAT is mounted.
+    pub fn boot_mount(self) -> &'static str {
+        match self {
+            Self::Bullseye => "/boot",
+            Self::Trixie | Self::Ubuntu => "/boot/firmware",
+        }
+    }
+
     /// The image, built where it has not been built yet.
     pub fn image(self) -> PathBuf {
         let script = repository().join("tests/vm/lab/build.sh");
         let output = Command::new("sh")
             .arg(script)
-            .arg(self.name())
+            .args([self.name(), Arch::of_lab().name()])
             .arg(cache())
             .output()
             .unwrap();
@@ -52,6 +61,53 @@ impl Lab {
         assert!(output.status.success(), "{}: {stderr}", self.name());
         let directory = String::from_utf8(output.stdout).unwrap();
         Path::new(directory.trim()).join("image.img")
+    }
+}
+
+/// What the lab images are built for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Arch {
+    Amd64,
+    Arm64,
+}
+
+impl Arch {
+    /// The builder's own, unless `PIFLASH_VM_ARCH` says otherwise.
+    pub fn of_lab() -> Self {
+        let asked = std::env::var("PIFLASH_VM_ARCH");
+        match (asked.as_deref(), consts::ARCH) {
+            (Ok("amd64"), _) | (Err(_), "x86_64") => Self::Amd64,
+            (Ok("arm64"), _) | (Err(_), "aarch64") => Self::Arm64,
+            (Ok(other), _) => {
+                panic!("PIFLASH_VM_ARCH is {other}, not amd64 or arm64")
+            }
+            (_, other) => {
+                panic!("on {other}, say amd64 or arm64 in PIFLASH_VM_ARCH")
+            }
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// QEMU's program, and its arguments for a machine without disk and
+    /// network. One processor: an emulated one keeps a core of the builder
+    /// busy, and two guests run side by side. `PIFLASH_VM_ACCEL=kvm` makes it run as fast as the builder
+    /// itself where that works.
+    pub fn machine(self) -> (&'static str, Vec<String>) {
+        let accel = std::env::var("PIFLASH_VM_ACCEL");
+        let accel = accel.unwrap_or_else(|_| "tcg".to_owned());
+        let (program, board, cpu) = match self {
+            Self::Amd64 => ("qemu-system-x86_64", "pc", "max"),
+            Self::Arm64 => ("qemu-system-aarch64", "virt", "cortex-a72"),
+        };
+        let cpu = if accel == "kvm" { "host" } else { cpu };
+        let args = ["-M", board, "-accel", &accel, "-cpu", cpu, "-smp", "1"];
+        (program, args.map(str::to_owned).to_vec())
     }
 }
 

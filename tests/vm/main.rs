@@ -14,11 +14,18 @@
     clippy::arithmetic_side_effects
 )]
 
+mod archive;
+mod disk;
+mod expect;
 mod guest;
 mod lab;
+mod long;
 mod node;
 mod ordinary;
-mod power_cut;
 mod qmp;
+mod secrets;
+mod site;
+mod ssh;
 #[path = "../support/mod.rs"]
 mod support;
+mod troubled;
