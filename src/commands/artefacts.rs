@@ -21,6 +21,7 @@ use crate::{
         lock::Lock,
     },
     inventory::{Cluster, Node},
+    plan::ansible_facts,
     ui::{Report, Ui},
 };
 
@@ -63,7 +64,7 @@ impl Artefacts {
 /// Names what the node's role needs.
 fn wanted(node: &Node, facts: &Facts) -> Result<Vec<Artefact>> {
     let Some(role) = node.role else { return Ok(Vec::new()) };
-    let settings = Settings { node };
+    let settings = Settings { node, known: ansible_facts(node, facts) };
     let wrong = |error| version_error(&node.name, &error);
     let mut wanted = Vec::new();
     match role.cluster {
@@ -103,20 +104,21 @@ fn wanted(node: &Node, facts: &Facts) -> Result<Vec<Artefact>> {
     Ok(wanted)
 }
 
-/// The node's variables; what they are rendered with does not include facts.
+/// The node's variables, rendered with what is known of its image.
 struct Settings<'n> {
     node: &'n Node,
+    known: Value,
 }
 
 impl Settings<'_> {
     fn text(&self, name: &str) -> Result<Option<String>> {
-        let value = self.node.rendered(name, &Value::UNDEFINED);
+        let value = self.node.rendered(name, &self.known);
         let value = value.map_err(|error| self.error(name, &error))?;
         Ok(value.map(|value| value.to_string()))
     }
 
     fn flag(&self, name: &str) -> Result<bool> {
-        let value = self.node.flag(name, &Value::UNDEFINED);
+        let value = self.node.flag(name, &self.known);
         value.map_err(|error| self.error(name, &error))
     }
 

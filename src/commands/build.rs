@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     identity::HostKeys,
+    inventory::Cluster,
     sink::raw::{self, RawOptions, Written},
     ui::Ui,
 };
@@ -67,17 +68,18 @@ pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
     Ok(())
 }
 
-/// Gives every job the secrets of its node, and writes down how ssh reaches
-/// them: before the first card can boot.
+/// Gives every job the secrets of its node, and writes down how ssh and
+/// kubectl reach them: before the first card can boot.
 fn identify(
     workshop: &Workshop,
     jobs: &mut [Job],
     build_dir: &Path,
 ) -> Result<Vec<HostKeys>> {
-    let access = Access::new(build_dir);
+    let access = Access::new(build_dir, workshop.time);
     let mut found = Vec::new();
     for job in jobs.iter_mut() {
-        let identity = access.identity(&job.node)?;
+        let cluster = job.plan.cluster.as_ref();
+        let identity = access.identity(&job.node, cluster)?;
         workshop.identify(job, &identity)?;
         found.push(identity.host_keys);
     }
@@ -87,6 +89,11 @@ fn identify(
         .map(|(keys, job)| (&job.node, keys, &*job.plan.account))
         .collect();
     access.write(&nodes)?;
+    for kind in [Cluster::K3s, Cluster::K8s] {
+        let clusters = jobs.iter().filter_map(|job| job.plan.cluster.as_ref());
+        let cluster = clusters.into_iter().find(|it| it.kind == kind);
+        cluster.map_or(Ok(()), |cluster| access.write_kubeconfig(cluster))?;
+    }
     Ok(found)
 }
 

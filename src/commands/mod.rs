@@ -7,6 +7,7 @@ mod card;
 mod cli;
 mod downloads;
 mod error;
+mod hooks;
 mod images;
 mod init;
 mod keys;

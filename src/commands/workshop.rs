@@ -12,6 +12,7 @@ use std::{
 use super::{
     artefacts::Artefacts,
     error::{CommandError, Kind, Result},
+    hooks,
     shelf::{ImageArgs, Shelf},
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
     inventory::{
         self, FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey, WifiKey,
     },
-    plan::{CustomFile, Plan},
+    plan::{CustomFile, Hooks, Inputs, Plan},
     profile::Profiles,
     ui::{Report, Ui},
 };
@@ -31,6 +32,8 @@ use crate::{
 /// Loads once what several nodes share.
 pub(super) struct Workshop {
     inventory: Inventory,
+    /// The inventory's directory.
+    folder: PathBuf,
     /// Seconds since the epoch, for everything that a build dates.
     pub(super) time: i64,
     profiles: Profiles,
@@ -45,6 +48,7 @@ pub(super) struct Job {
     pub(super) keys: Vec<String>,
     pub(super) artefacts: Gathered,
     files: Vec<CustomFile>,
+    hooks: Hooks,
     /// With the key of its wireless network.
     pub(super) node: Node,
 }
@@ -74,6 +78,7 @@ impl Workshop {
             .map_err(|e| CommandError::failed("cannot load profiles", &e))?;
         Ok(Self {
             inventory,
+            folder: folder.to_owned(),
             time: build_time()?,
             profiles,
             shelf: Shelf::new(args, folder),
@@ -120,11 +125,13 @@ impl Workshop {
     fn job(&self, node: &Node, image: Rc<Image>, ui: &Ui) -> Result<Job> {
         let node = with_wifi_key(node)?.into_owned();
         check_login(&node, &image)?;
+        let hooks = hooks::read(&node, &image.facts, &self.folder, ui)?;
         let artefacts = self.artefacts.gather(&node, &image, ui)?;
         let files = custom_files(&node)?;
-        let plan = self.plan(&node, &image, None, &files)?;
         let keys = node.ssh_authorized_keys.keys.iter().map(key).collect();
-        Ok(Job { plan, image, keys, artefacts, files, node })
+        let plan =
+            self.plan(&node, &image, None, &files, &hooks, &artefacts)?;
+        Ok(Job { plan, image, keys, artefacts, files, hooks, node })
     }
 
     /// Plans a job again, now with the secrets of its node.
@@ -133,8 +140,14 @@ impl Workshop {
         job: &mut Job,
         identity: &NodeIdentity,
     ) -> Result<()> {
-        job.plan =
-            self.plan(&job.node, &job.image, Some(identity), &job.files)?;
+        job.plan = self.plan(
+            &job.node,
+            &job.image,
+            Some(identity),
+            &job.files,
+            &job.hooks,
+            &job.artefacts,
+        )?;
         Ok(())
     }
 
@@ -144,23 +157,34 @@ impl Workshop {
         image: &Image,
         identity: Option<&NodeIdentity>,
         files: &[CustomFile],
+        hooks: &Hooks,
+        artefacts: &Gathered,
     ) -> Result<Plan> {
-        let (profiles, facts) = (&self.profiles, &image.facts);
-        Plan::new(node, facts, profiles, identity, files, self.time).map_err(
-            |e| {
-                CommandError::failed(
-                    format!(
-                        "cannot plan {} on {} ({}, {}, network: {})",
-                        node.name,
-                        image.name,
-                        facts.os.pretty_name,
-                        facts.architecture,
-                        facts.network.stack,
-                    ),
-                    &e,
-                )
-            },
-        )
+        let facts = &image.facts;
+        let inputs = Inputs {
+            node,
+            inventory: &self.inventory,
+            facts,
+            profiles: &self.profiles,
+            identity,
+            files,
+            hooks,
+            artefacts: &artefacts.into(),
+            time: self.time,
+        };
+        Plan::new(&inputs).map_err(|e| {
+            CommandError::failed(
+                format!(
+                    "cannot plan {} on {} ({}, {}, network: {})",
+                    node.name,
+                    image.name,
+                    facts.os.pretty_name,
+                    facts.architecture,
+                    facts.network.stack,
+                ),
+                &e,
+            )
+        })
     }
 }
 

@@ -4,6 +4,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::Why;
+
 /// What is wrong with a file of the secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreErrorKind {
@@ -31,6 +33,9 @@ pub enum StoreErrorKind {
     /// Its content is sound, but is not what belongs there.
     #[error("foreign: {0}")]
     Foreign(String),
+    /// A file of a cluster's set: missing or damaged, which the text says.
+    #[error("{0}")]
+    Cluster(String, #[source] Option<Why>),
     /// A secret could not be made.
     #[error("cannot be made: {0}")]
     Make(String),
@@ -69,6 +74,12 @@ impl StoreError {
             }
             StoreErrorKind::Mode { .. } => {
                 format!("close it, once nobody else had it: chmod go= {path}")
+            }
+            StoreErrorKind::Cluster(..) => {
+                "restore the cluster's whole directory from a backup; or, if \
+                 the cluster may become another one, move that directory \
+                 away, build all of its nodes again and flash them again"
+                    .to_owned()
             }
             StoreErrorKind::NotOurs
             | StoreErrorKind::Damaged(_)

@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{StoreError, StoreErrorKind};
+use super::{Files, StoreError, StoreErrorKind};
 
 /// No secret is larger, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -95,6 +95,19 @@ impl Store {
         Ok(content)
     }
 
+    /// Returns whether there is anything at the place of a set of files.
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    pub(super) fn has(&self, dir: &str) -> Result<bool, StoreError> {
+        let path = self.path(dir);
+        match fs::symlink_metadata(&path) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(StoreErrorKind::io("read")(e).at(&path)),
+        }
+    }
+
     /// Makes the directory where it is missing, and waits until no other run
     /// has it locked.
     ///
@@ -136,6 +149,32 @@ impl Locked<'_> {
             File::open(folder)?.sync_all()
         };
         write().map_err(|e| StoreErrorKind::io("write")(e).at(&path))
+    }
+
+    /// Writes a set of files into the directory `dir`, which is not there
+    /// yet: it appears whole and on the disk, or not at all.
+    pub(super) fn put_all(
+        &self,
+        dir: &str,
+        files: &Files,
+    ) -> Result<(), StoreError> {
+        let (top, path) = (&self.store.dir, self.store.path(dir));
+        // What a run that was cut off has left.
+        let part = format!(".{dir}.part");
+        let part_path = self.store.path(&part);
+        match fs::remove_dir_all(&part_path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreErrorKind::io("remove")(e).at(&part_path));
+            }
+            _ => {}
+        }
+        for (name, text) in files {
+            self.put(&format!("{part}/{name}"), text.reveal().as_bytes())?;
+        }
+        // Never over a directory that holds anything, see rename(2).
+        fs::rename(&part_path, &path)
+            .and_then(|()| File::open(top)?.sync_all())
+            .map_err(|e| StoreErrorKind::io("write")(e).at(&path))
     }
 }
 

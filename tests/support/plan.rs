@@ -4,7 +4,7 @@ use super::image::Case;
 use piflash::{
     base::probe::probe,
     inventory,
-    plan::{Action, Plan, PlanError},
+    plan::{Action, Artefacts, Hooks, Inputs, Plan, PlanError},
     profile::Profiles,
 };
 use std::fs;
@@ -24,7 +24,17 @@ pub fn plan(case: &Case, vars: &str) -> Result<Plan, PlanError> {
     let facts = probe(&case.boot, &case.root, &case.table()).unwrap();
     let profiles = Profiles::load(None).unwrap();
     let node = inventory.node("node3").unwrap();
-    Plan::new(node, &facts, &profiles, None, &[], super::image::TIME)
+    Plan::new(&Inputs {
+        node,
+        inventory: &inventory,
+        facts: &facts,
+        profiles: &profiles,
+        identity: None,
+        files: &[],
+        hooks: &Hooks::default(),
+        artefacts: &Artefacts::default(),
+        time: super::image::TIME,
+    })
 }
 
 /// The text that a plan writes at `path`.

@@ -58,6 +58,13 @@ fn minor(version: &str) -> Option<String> {
     (is_number(major) && is_number(minor)).then(|| format!("v{major}.{minor}"))
 }
 
+/// Returns 37 of `v1.37`, `1.37.1-1.1` or `v1.37.1+k3s1`; none of what is no
+/// version 1.
+#[must_use]
+pub fn minor_number(version: &str) -> Option<u32> {
+    minor(version)?.strip_prefix("v1.")?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +83,16 @@ mod tests {
         let minor = own.version.unwrap();
         let url = format!("http://mirror/k8s/{minor}/deb/Release.key");
         assert_eq!(own.url, url);
+    }
+
+    #[test]
+    fn numbers_of_minor_releases() {
+        for version in ["v1.36.4+k3s1", "1.36", "1.36.4-1.1", "v1.36.0-rc1"] {
+            assert_eq!(minor_number(version), Some(36), "{version}");
+        }
+        for bad in ["", "v2.1", "1", "1.x", "stable"] {
+            assert_eq!(minor_number(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -60,6 +60,29 @@ impl Pinned {
     }
 }
 
+/// The releases that are taken where the inventory names none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultVersions {
+    /// Of k3s, as `v1.36.4+k3s1`.
+    pub k3s: String,
+    /// The minor release of Kubernetes, as `1.37`.
+    pub kubernetes: String,
+}
+
+impl DefaultVersions {
+    /// Returns those that are part of the program.
+    ///
+    /// # Errors
+    ///
+    /// Only if the program was built with a wrong list of releases.
+    pub fn embedded() -> Result<Self, VersionError> {
+        let pinned = Pinned::embedded()?;
+        let kubernetes = pinned.kubernetes.version;
+        let kubernetes = kubernetes.trim_start_matches('v').to_owned();
+        Ok(Self { k3s: pinned.k3s.version, kubernetes })
+    }
+}
+
 impl Release {
     /// Returns the folder that `base`, else the usual one, has of `version`.
     pub(super) fn folder(&self, base: Option<&str>, version: &str) -> String {
