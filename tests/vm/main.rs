@@ -15,6 +15,7 @@
 )]
 
 mod archive;
+mod cluster;
 mod disk;
 mod expect;
 mod guest;
@@ -28,4 +29,5 @@ mod site;
 mod ssh;
 #[path = "../support/mod.rs"]
 mod support;
+mod switch;
 mod troubled;

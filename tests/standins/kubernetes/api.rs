@@ -65,6 +65,11 @@ impl Api {
         if is_open && let Some(leader) = &self.leader {
             return forward(leader, request);
         }
+        if matches!(who, Who::Admin | Who::Node(_))
+            && let Some(found) = objects::discovery(path)
+        {
+            return Ok(Response::json(200, &found));
+        }
         match &who {
             Who::Admin => {}
             Who::Node(name) if may_node(name, request) => {}
@@ -75,9 +80,6 @@ impl Api {
                 let what = format!("node {name} may not do that");
                 return Ok(status(403, &what));
             }
-        }
-        if let Some(found) = objects::discovery(path) {
-            return Ok(Response::json(200, &found));
         }
         match &self.leader {
             Some(leader) => forward(leader, request),

@@ -5,6 +5,7 @@ use crate::{
     api::{Api, Who, status},
     config::{Config, closed},
     http::{self, Client, Request, Response},
+    kubelet::put,
     node::{Kubelet, check_kernel, notify},
     objects::{self, Objects, now},
     tls::{self, Pair, read},
@@ -13,9 +14,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
+    collections::BTreeMap,
     fs,
     net::TcpListener,
-    os::unix::fs::PermissionsExt,
     path::Path,
     sync::{
         Mutex,
@@ -105,7 +106,32 @@ pub fn server() -> Result<()> {
     check_registries()?;
     closed(&Path::new(ETC).join("config.yaml"))?;
     let config = Config::read(Path::new(ETC), true)?;
+    let token = config.secret("token")?.ok_or("no token")?;
+    let token = Token::parse(&token)?;
+    let name = own_name(&config)?;
     let tls_dir = Path::new(SERVER).join("tls");
+
+    // Once there are data, nobody joins any more.
+    let url = config.text("server");
+    let database = match url.is_some() || config.flag("cluster-init") {
+        true => Path::new(SERVER).join("db/etcd"),
+        false => Path::new(SERVER).join("db/sqlite"),
+    };
+    let joined = database.join("leader");
+    if let Some(url) = url
+        && !database.exists()
+    {
+        // Others get the authorities over the network.
+        for (path, text) in join(url, &token, &name)? {
+            put(&tls_dir.join(path), &text)?;
+        }
+        put(&joined, url)?;
+    }
+    let leader = match joined.exists() {
+        true => Some(read(&joined)?),
+        false => None,
+    };
+
     let pair = |name: &str| {
         let key = tls_dir.join(format!("{name}.key"));
         closed(&key)?;
@@ -119,9 +145,6 @@ pub fn server() -> Result<()> {
     if !service_key.contains("-----BEGIN RSA PRIVATE KEY-----") {
         return Err("service.key is no RSA key of PKCS#1".into());
     }
-
-    let token = config.secret("token")?.ok_or("no token")?;
-    let token = Token::parse(&token)?;
     token.check(&server_ca.certificate)?;
     let agent_token = match config.secret("agent-token")? {
         Some(text) => Token::parse(&text)?,
@@ -129,7 +152,6 @@ pub fn server() -> Result<()> {
     };
     agent_token.check(&server_ca.certificate)?;
 
-    let name = own_name(&config)?;
     let mut names: Vec<String> = [
         "127.0.0.1",
         "localhost",
@@ -144,25 +166,14 @@ pub fn server() -> Result<()> {
     names.extend(config.list("tls-san"));
     let leaf = server_ca.issue("k3s", Some("k3s"), &names)?;
 
-    // Once there are data, nobody joins any more.
-    let database = Path::new(SERVER).join("db/objects.json");
-    let joined = Path::new(SERVER).join("db/leader");
-    if let Some(url) = config.text("server")
-        && !database.exists()
-        && !joined.exists()
-    {
-        join(url, &token, &name)?;
-        fs::create_dir_all(Path::new(SERVER).join("db"))?;
-        fs::write(&joined, url)?;
-    }
-    let leader = match joined.exists() {
-        true => Some(read(&joined)?),
-        false => None,
-    };
     let admin = client_ca.issue("system:admin", Some("system:masters"), &[])?;
-    kubeconfig(&server_ca, &admin)?;
+    let local = "https://127.0.0.1:6443";
+    put(
+        Path::new(KUBECONFIG),
+        &kubeconfig(local, &server_ca.certificate, &admin),
+    )?;
 
-    let mut objects = Objects::open(database)?;
+    let mut objects = Objects::open(database.join("objects.json"))?;
     if leader.is_none() {
         objects.save()?;
         manifests(&mut objects)?;
@@ -190,11 +201,15 @@ pub fn server() -> Result<()> {
         true => vec!["control-plane", "etcd"],
         false => vec!["control-plane"],
     };
-    kubelet(&config, name, "https://127.0.0.1:6443", &token, roles)?.run()
+    kubelet(&config, name, local, &token, roles)?.run()
 }
 
 /// Becomes a member of the cluster that another server has begun.
-fn join(url: &str, token: &Token, name: &str) -> Result<()> {
+fn join(
+    url: &str,
+    token: &Token,
+    name: &str,
+) -> Result<BTreeMap<String, String>> {
     let authority = authority_of(url, token)?;
     let client = Client {
         url: url.to_owned(),
@@ -203,7 +218,7 @@ fn join(url: &str, token: &Token, name: &str) -> Result<()> {
     };
     let headers = [("k3s-Node-Name", name)];
     match client.send("POST", "/v1-k3s/join-server", &headers, b"")? {
-        (200, _) => Ok(()),
+        (200, body) => Ok(serde_json::from_slice(&body)?),
         (status, body) => {
             let body = String::from_utf8_lossy(&body).into_owned();
             Err(format!("failed to join the cluster: {status} {body}").into())
@@ -256,7 +271,10 @@ fn extra(
                     ));
                 }
                 learner.store(now(), Ordering::SeqCst);
-                Some(Response::text(200, "joined"))
+                Some(match bootstrap() {
+                    Ok(files) => Response::json(200, &files),
+                    Err(error) => status(500, &error.to_string()),
+                })
             }
             "/v1-k3s/client-kubelet.crt" => {
                 if !known(&token) && !known(&agent_token) {
@@ -267,6 +285,27 @@ fn extra(
             _ => None,
         }
     })
+}
+
+/// What other servers need: all authorities, by their paths below `tls`.
+fn bootstrap() -> Result<Value> {
+    let tls = Path::new(SERVER).join("tls");
+    let mut files = serde_json::Map::new();
+    for name in [
+        "server-ca",
+        "client-ca",
+        "request-header-ca",
+        "etcd/peer-ca",
+        "etcd/server-ca",
+    ] {
+        for end in ["crt", "key"] {
+            let file = format!("{name}.{end}");
+            files.insert(file.clone(), json!(read(&tls.join(file))?));
+        }
+    }
+    let service = "service.key";
+    files.insert(service.to_owned(), json!(read(&tls.join(service))?));
+    Ok(Value::Object(files))
 }
 
 /// A certificate for a node that knows the password of its first time.
@@ -334,25 +373,22 @@ fn manifests(objects: &mut Objects) -> Result<()> {
     Ok(())
 }
 
-fn kubeconfig(server_ca: &Pair, admin: &Pair) -> Result<()> {
+fn kubeconfig(url: &str, authority: &str, pair: &Pair) -> String {
     let encode = |text: &str| STANDARD.encode(text);
-    let config = json!({
+    json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "default",
         "clusters": [{"name": "default", "cluster": {
-            "server": "https://127.0.0.1:6443",
-            "certificate-authority-data": encode(&server_ca.certificate),
+            "server": url, "certificate-authority-data": encode(authority),
         }}],
         "users": [{"name": "default", "user": {
-            "client-certificate-data": encode(&admin.certificate),
-            "client-key-data": encode(&admin.key),
+            "client-certificate-data": encode(&pair.certificate),
+            "client-key-data": encode(&pair.key),
         }}],
         "contexts": [{"name": "default", "context": {
             "cluster": "default", "user": "default",
         }}],
-    });
-    fs::write(KUBECONFIG, config.to_string())?;
-    fs::set_permissions(KUBECONFIG, fs::Permissions::from_mode(0o600))?;
-    Ok(())
+    })
+    .to_string()
 }
 
 pub fn agent() -> Result<()> {
@@ -393,9 +429,8 @@ fn kubelet(
             }
         }
     };
-    fs::create_dir_all(AGENT)?;
-    fs::write(format!("{AGENT}/client-kubelet.crt"), &pair.certificate)?;
-    fs::write(format!("{AGENT}/kubelet.kubeconfig"), url)?;
+    let own = kubeconfig(url, &authority, &pair);
+    put(&Path::new(AGENT).join("kubelet.kubeconfig"), &own)?;
     Ok(Kubelet {
         name,
         addresses: config.list("node-ip"),
