@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Programs and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 25] = [
+const PACKAGES: [(&str, &str); 26] = [
     ("debugfs", "e2fsprogs"),
     ("dumpe2fs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
@@ -27,6 +27,7 @@ const PACKAGES: [(&str, &str); 25] = [
     ("qemu-io", "qemu-utils"),
     ("qemu-system-aarch64", "qemu-system-arm"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("setpriv", "util-linux"),
     ("sfdisk", "fdisk"),
     ("kubectl", "kubernetes-client"),
     ("openssl", "openssl"),

@@ -18,8 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Everything takes so long at most. An idle machine needs a tenth.
-pub const LIMIT: Duration = Duration::from_secs(900);
+/// Everything takes so long at most; an idle machine needs a fraction of it.
+pub const LIMIT: Duration = Duration::from_secs(1800);
 
 /// What a node is powered up into.
 #[derive(Clone, Default)]
@@ -198,6 +198,8 @@ fn machine(
     }
     let cmdline = String::from_utf8(node.boot_file("cmdline.txt")).unwrap();
     let cmdline = cmdline.lines().next().unwrap_or_default();
+    let arch = Arch::of_lab();
+    let cmdline = format!("{} {cmdline}", arch.words());
     let network = match &node.site.switch {
         Some(switch) => format!("{},id=net", switch.netdev(&node.address)),
         None => format!(
@@ -214,15 +216,18 @@ fn machine(
     let disk = node.disk();
     let console = node.console().display().to_string().replace(',', ",,");
     let clock = weather.clock.as_deref().unwrap_or("1970-01-02");
-    let (program, board) = Arch::of_lab().machine();
-    let mut command = Command::new(program);
+    let (program, board) = arch.machine();
+    oracle::run(program, &["--version"]).unwrap();
+    // Ends with the test, however that ends.
+    let mut command = Command::new("setpriv");
     command
+        .args(["--pdeathsig", "KILL", program])
         .current_dir(&dir)
         .args(board)
         .args(["-m", "1024", "-rtc", &format!("base={clock}")])
         .args(["-nodefaults", "-display", "none", "-no-reboot"])
         .args(["-kernel", "vmlinuz", "-initrd", "initrd.img"])
-        .args(["-append", cmdline, "-drive", &disk.drive()])
+        .args(["-append", &cmdline, "-drive", &disk.drive()])
         .args(["-netdev", &network])
         .args(["-device", &card])
         .args(["-device", "virtio-rng-pci"])
@@ -233,7 +238,7 @@ fn machine(
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     let machine = command.spawn().unwrap_or_else(|error| {
-        panic!("{:?}", oracle::missing(program, &error))
+        panic!("{:?}", oracle::missing("setpriv", &error))
     });
     (disk, machine)
 }

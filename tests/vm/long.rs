@@ -26,8 +26,8 @@ fn ubuntu() {
     converges(Lab::Ubuntu);
 }
 
-/// When power goes: as soon as this is on the console. Each once before and
-/// once after the one before it has come to something.
+/// When power goes: as soon as this is on the console, or the prompt, where
+/// it does not come (`quiet`, or done before the last cut).
 const MOMENTS: [&str; 8] = [
     "Mounted",
     "Reached target",
@@ -53,7 +53,6 @@ fn converges(lab: Lab) {
     let id = node.disk_id();
     for moment in MOMENTS {
         let mut guest = node.power_on();
-        // What was on the disk before the last cut does not come again.
         guest.wait(&format!("at {moment}"), |guest| {
             let console = guest.console();
             (console.contains(moment) || console.contains("login: "))

@@ -24,6 +24,7 @@ mod long;
 mod node;
 mod ordinary;
 mod qmp;
+mod repository;
 mod secrets;
 mod site;
 mod ssh;

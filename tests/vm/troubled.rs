@@ -50,7 +50,7 @@ fn gets_there(lab: Lab) {
     let id = node.disk_id();
     let weather = Weather { unplugged: true, ..Weather::default() };
     let mut guest = node.power_on_in(&weather);
-    guest.wait_for_console("systemd[1]: ");
+    guest.wait_for_console(lab.early());
     guest.cut();
 
     // Not before the OS itself has written what it must on its first boot.
