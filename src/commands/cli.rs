@@ -48,4 +48,6 @@ pub(super) enum Command {
     Plan(super::plan::PlanArgs),
     Build(super::build::BuildArgs),
     Images(super::images::ImagesArgs),
+    Status(super::status::StatusArgs),
+    Down(super::down::DownArgs),
 }

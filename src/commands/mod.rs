@@ -5,15 +5,18 @@ mod artefacts;
 mod build;
 mod card;
 mod cli;
+mod down;
 mod downloads;
 mod error;
 mod hooks;
 mod images;
 mod init;
+mod inventory;
 mod keys;
 mod plan;
 mod record;
 mod shelf;
+mod status;
 mod summary;
 mod workshop;
 
@@ -68,6 +71,8 @@ fn run(cli: &Cli, ui: &Ui) -> Result<()> {
         Command::Plan(args) => plan::plan(&cli.inventory, args, ui),
         Command::Build(args) => build::build(&cli.inventory, args, ui),
         Command::Images(args) => images::images(&cli.inventory, args, ui),
+        Command::Status(args) => status::status(&cli.inventory, args, ui),
+        Command::Down(args) => down::down(&cli.inventory, args, ui),
     }
 }
 

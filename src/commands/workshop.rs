@@ -4,15 +4,15 @@ use std::{
     borrow::Cow,
     collections::BTreeSet,
     env, fs,
-    path::{Path, PathBuf},
+    path::Path,
     rc::Rc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::{
-    artefacts::Artefacts,
+    artefacts::{Artefacts, for_plan},
     error::{CommandError, Kind, Result},
-    hooks,
+    hooks, inventory,
     shelf::{ImageArgs, Shelf},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     },
     identity::NodeIdentity,
     inventory::{
-        self, FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey, WifiKey,
+        FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey, WifiKey,
     },
     plan::{CustomFile, Hooks, Inputs, Plan},
     profile::Profiles,
@@ -55,24 +55,7 @@ pub(super) struct Job {
 
 impl Workshop {
     pub(super) fn open(path: &Path, args: &ImageArgs, ui: &Ui) -> Result<Self> {
-        let home = env::var_os("HOME").map(PathBuf::from);
-        let inventory =
-            inventory::load(path, home.as_deref()).map_err(|errors| {
-                let mut report = Report::new(format!(
-                    "{} is not usable as it is",
-                    path.display()
-                ));
-                for problem in errors.problems() {
-                    let excerpt = problem.excerpt().unwrap_or_default();
-                    report = report.cause(
-                        format!("{problem}\n{excerpt}").trim_end().to_owned(),
-                    );
-                }
-                CommandError::new(Kind::Usage, report)
-            })?;
-        for warning in &inventory.warnings {
-            ui.warn(&warning.to_string());
-        }
+        let inventory = inventory::load(path, ui)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let profiles = Profiles::load(Some(&folder.join("profiles")))
             .map_err(|e| CommandError::failed("cannot load profiles", &e))?;
@@ -119,7 +102,10 @@ impl Workshop {
     }
 
     fn nodes(&self, names: &[String]) -> Result<Vec<&Node>> {
-        names.iter().map(|name| find(&self.inventory, name)).collect()
+        names
+            .iter()
+            .map(|name| inventory::find(&self.inventory, name))
+            .collect()
     }
 
     fn job(&self, node: &Node, image: Rc<Image>, ui: &Ui) -> Result<Job> {
@@ -169,7 +155,7 @@ impl Workshop {
             identity,
             files,
             hooks,
-            artefacts: &artefacts.into(),
+            artefacts: &for_plan(&node.name, artefacts)?,
             time: self.time,
         };
         Plan::new(&inputs).map_err(|e| {
@@ -186,14 +172,6 @@ impl Workshop {
             )
         })
     }
-}
-
-/// Finds a node by its name.
-fn find<'i>(inventory: &'i Inventory, name: &str) -> Result<&'i Node> {
-    inventory.node(name).map_err(|error| {
-        CommandError::usage(error.to_string())
-            .hint(format!("there are: {}", error.known.join(", ")))
-    })
 }
 
 /// Looks up the key of the wireless network where `psk_env` says.

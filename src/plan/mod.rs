@@ -7,8 +7,10 @@ mod artefact;
 mod cluster;
 mod context;
 mod custom;
+mod flannel;
 mod hooks;
 mod hosts;
+mod kubeadm;
 mod locale;
 mod proxy;
 mod secrets;
@@ -30,7 +32,9 @@ pub use account::{AccountError, Database};
 pub use cluster::Cluster;
 pub use context::ansible_facts;
 pub use custom::{CustomError, CustomFile};
+pub use flannel::FlannelError;
 pub use hooks::{Hook, Hooks};
+pub use kubeadm::KubeadmError;
 pub use proxy::ProxyError;
 pub use settings::SettingError;
 
@@ -119,6 +123,9 @@ pub enum PlanError {
     /// A variable of the node's role cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// A kubeadm node cannot be made of what the inventory says.
+    #[error(transparent)]
+    Kubeadm(#[from] KubeadmError),
     /// The program was built with a wrong list of releases.
     #[error(transparent)]
     Version(#[from] VersionError),
@@ -139,7 +146,7 @@ impl Plan {
         let Inputs { node, facts, profiles, artefacts, .. } = *inputs;
         locale::check_zone(node, facts)?;
         let account = context::account(node, facts, inputs.time)?;
-        let context::Context { value: context, cluster } =
+        let context::Context { value: context, cluster, notes } =
             context::build(inputs, &account)?;
         let profile = profiles.choose(&context)?;
         let mut edits = profile.edits(&context, artefacts)?;
@@ -159,7 +166,11 @@ impl Plan {
             profile_title: profile.title().to_owned(),
             parts: parts.into_iter().map(str::to_owned).collect(),
             edits,
-            notes: context::notes(node, facts, &account, role.is_some()),
+            notes: [
+                context::notes(node, facts, &account, role.is_some()),
+                notes,
+            ]
+            .concat(),
             account: account.name,
             role: role.map(|role| role.title().to_owned()),
             does,

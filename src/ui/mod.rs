@@ -4,7 +4,9 @@
 //! everything said on the way goes to standard error.
 
 mod bar;
+mod confirm;
 mod json;
+mod live;
 mod report;
 mod size;
 mod table;
@@ -18,6 +20,8 @@ use crate::progress::{Progress, Silent};
 use bar::Bar;
 use json::Lines;
 
+pub use confirm::Confirmed;
+pub use live::Live;
 pub use report::Report;
 pub use size::bytes;
 pub use table::{Column, table};

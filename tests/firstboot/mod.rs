@@ -2,7 +2,9 @@
 
 mod by_hand;
 mod cuts;
+mod down;
 mod host_keys;
+mod kubeadm;
 mod node;
 mod proxy;
 mod runner;
