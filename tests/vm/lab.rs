@@ -47,7 +47,7 @@ impl Lab {
     /// has made its own first boot.
     pub fn early(self) -> &'static str {
         match self {
-            Self::Trixie | Self::Ubuntu => "systemd[1]: ",
+            Self::Trixie | Self::Ubuntu | Self::Kubernetes => "systemd[1]: ",
             // `quiet`: it says nothing before.
             Self::Bullseye => "10-home: attempt",
         }

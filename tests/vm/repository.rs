@@ -41,7 +41,8 @@ impl Package {
 
     fn field(&self, name: &str) -> &str {
         let mut lines = self.control.lines();
-        let value = lines.find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
+        let value =
+            lines.find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
         value.unwrap()
     }
 }
@@ -55,7 +56,11 @@ pub fn publish(
 ) {
     let mut list = String::new();
     for package in packages {
-        let name = format!("{}.deb", package.field("Package"));
+        let name = format!(
+            "{}_{}.deb",
+            package.field("Package"),
+            package.field("Version")
+        );
         list += &format!(
             "{}Filename: ./{name}\nSize: {}\nSHA256: {}\n\n",
             package.control,

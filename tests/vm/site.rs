@@ -64,12 +64,23 @@ impl Site {
 
     /// Builds cards of nodes, anew where there are some.
     pub fn build_cards(&self, names: &[&str]) {
+        self.build_with(names, &[], &[]);
+    }
+
+    /// The same with more arguments, and more of an environment.
+    pub fn build_with(
+        &self,
+        names: &[&str],
+        args: &[&str],
+        environment: &[(&str, &str)],
+    ) {
         let base = self.lab.image();
-        let args = [&["build"], names, &["--image"]].concat();
+        let args = [&["build"], names, args, &["--image"]].concat();
         let mut command = self.command();
         // The floor of the node's clock is to be later than what systemd and
         // the image have of their own.
         command.env_remove("SOURCE_DATE_EPOCH").args(args).arg(base);
+        command.envs(environment.iter().copied());
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");

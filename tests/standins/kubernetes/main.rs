@@ -27,7 +27,12 @@ mod node;
 mod objects;
 mod tls;
 
-use std::{env, error::Error, os::unix::process::CommandExt, process};
+use std::{
+    env,
+    error::Error,
+    os::unix::{net::UnixStream, process::CommandExt},
+    process,
+};
 
 /// Whatever went wrong; the journal shows it.
 pub type Result<T, E = Box<dyn Error + Send + Sync>> =
@@ -56,7 +61,7 @@ fn main() {
             Ok(())
         }
         ("kubelet", []) => kubelet::run(),
-        ("crictl" | "ctr", _) => Ok(()),
+        ("crictl", words) => crictl(words),
         _ => Err(format!("no such command: {program} {words:?}").into()),
     };
     if let Err(error) = outcome {
@@ -73,4 +78,16 @@ fn kubectl(args: &[&str]) -> Result<()> {
         kubectl.env("KUBECONFIG", k3s::KUBECONFIG);
     }
     Err(kubectl.args(args).exec().into())
+}
+
+/// Whether anybody is there.
+fn crictl(words: &[&str]) -> Result<()> {
+    let endpoint = words
+        .windows(2)
+        .find_map(|pair| (pair[0] == "--runtime-endpoint").then_some(pair[1]));
+    let socket = endpoint.and_then(|all| all.strip_prefix("unix://"));
+    let socket = socket.ok_or("no --runtime-endpoint unix://...")?;
+    UnixStream::connect(socket)
+        .map_err(|error| format!("{socket}: {error}"))?;
+    Ok(())
 }

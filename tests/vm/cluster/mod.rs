@@ -3,6 +3,7 @@
 //! would.
 
 mod k3s;
+mod kubeadm;
 
 use crate::{
     lab::Lab,
@@ -30,6 +31,7 @@ pub struct Cluster {
     /// Where artefacts are downloaded from.
     releases: Releases,
     hosts: Vec<(String, String)>,
+    groups: Vec<String>,
     vars: String,
 }
 
@@ -67,15 +69,30 @@ impl Cluster {
             .iter()
             .map(|(name, address)| ((*name).into(), (*address).into()))
             .collect();
-        let inventory = inventory(&hosts, groups, &text);
+        let groups: Vec<String> =
+            groups.iter().map(|line| (*line).into()).collect();
+        let inventory = inventory(&hosts, &groups, &text);
         let mut site = Site::plan(Lab::Kubernetes, &inventory, &[]);
         site.switch = Some(switch);
-        Self { site: Arc::new(site), releases, hosts, vars: text }
+        Self { site: Arc::new(site), releases, hosts, groups, vars: text }
     }
 
     /// Puts the nodes into other groups.
-    pub fn regroup(&self, groups: &[&str]) {
-        let text = inventory(&self.hosts, groups, &self.vars);
+    pub fn regroup(&mut self, groups: &[&str]) {
+        self.groups = groups.iter().map(|line| (*line).into()).collect();
+        self.write_inventory();
+    }
+
+    /// Adds lines to the inventory's `vars`.
+    pub fn add_vars(&mut self, vars: &[&str]) {
+        for line in vars {
+            self.vars += &format!("    {line}\n");
+        }
+        self.write_inventory();
+    }
+
+    fn write_inventory(&self) {
+        let text = inventory(&self.hosts, &self.groups, &self.vars);
         self.site.write("inventory.yml", &text);
     }
 
@@ -158,7 +175,7 @@ pub fn named<'l>(list: &'l Value, name: &str) -> &'l Value {
 
 fn inventory(
     hosts: &[(String, String)],
-    groups: &[&str],
+    groups: &[String],
     vars: &str,
 ) -> String {
     let mut text = "all:\n  hosts:\n".to_owned();
