@@ -2,14 +2,10 @@
 //! only one that the lab images know.
 
 use crate::{
+    repository::{Package, publish},
     site::GATEWAY,
-    support::{
-        oracle::run,
-        server::{Request, Server},
-        sha256,
-    },
+    support::server::{Request, Server},
 };
-use std::{fs, os::unix::fs::PermissionsExt};
 
 /// The package, and what it says while it is half configured.
 pub const PACKAGE: &str = "piflash-proof";
@@ -50,40 +46,9 @@ impl Archive {
 
     /// From now on it has the package.
     pub fn open(&self) {
-        let dir = tempfile::tempdir().unwrap();
-        let tree = dir.path().join("tree");
-        let control = tree.join("DEBIAN");
-        fs::create_dir_all(&control).unwrap();
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(&control, mode.clone()).unwrap();
-        fs::write(control.join("control"), CONTROL).unwrap();
-        let postinst = control.join("postinst");
-        fs::write(&postinst, POSTINST).unwrap();
-        fs::set_permissions(&postinst, mode).unwrap();
-        let file = dir.path().join("proof.deb");
-        let (from, to) = (tree.to_str().unwrap(), file.to_str().unwrap());
-        let how = ["--root-owner-group", "-Zgzip", "--build", from, to];
-        run("dpkg-deb", &how).unwrap();
-        let deb = fs::read(&file).unwrap();
-        let packages = format!(
-            "{CONTROL}Filename: ./proof.deb\nSize: {}\nSHA256: {}\n\n",
-            deb.len(),
-            sha256(&deb)
-        );
-        // Of now: a node whose clock is before the build refuses it as not
-        // valid yet.
-        let date = run("date", &["-u", "-R"]).unwrap();
-        let date = String::from_utf8(date).unwrap();
-        let date = date.trim().replace("+0000", "UTC");
-        let release = format!(
-            "Origin: lab\nSuite: lab\nDate: {date}\n\
-             SHA256:\n {} {} Packages\n",
-            sha256(packages.as_bytes()),
-            packages.len(),
-        );
-        self.server.put("/lab/proof.deb", &deb);
-        self.server.put("/lab/Packages", packages.as_bytes());
-        self.server.put("/lab/Release", release.as_bytes());
+        let postinst = ("/DEBIAN/postinst", 0o755, POSTINST.as_bytes());
+        let package = Package::make(CONTROL, &[postinst]);
+        publish(&self.server, "/lab", &[package], None);
     }
 
     /// What came so far, all of it with the password.

@@ -99,7 +99,7 @@ pub fn assert_own_first_boot(guest: &Guest<'_>, id: &str) {
     let machine = guest.sh("cat /etc/machine-id");
     assert_eq!(machine.len(), 32, "{machine}");
     match guest.lab() {
-        Lab::Trixie => {
+        Lab::Trixie | Lab::Kubernetes => {
             guest.sh("test -e /var/lib/rpi-resize.ran");
         }
         Lab::Bullseye => {

@@ -28,7 +28,7 @@ pub struct Weather {
     pub unplugged: bool,
     /// What a hardware clock says (`-rtc base=`). A Raspberry Pi has none,
     /// and begins in 1970.
-    pub clock: Option<&'static str>,
+    pub clock: Option<String>,
     /// More arguments for QEMU: further network cards, which come after
     /// eth0.
     pub hardware: Vec<String>,
@@ -49,7 +49,10 @@ pub struct Guest<'n> {
 impl<'n> Guest<'n> {
     pub(crate) fn start(node: &'n Node, weather: &Weather) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let port = free_port();
+        let port = match &node.site.switch {
+            Some(switch) => switch.ssh_port(&node.address),
+            None => free_port(),
+        };
         let since = fs::read(node.console()).unwrap().len();
         let (disk, machine) = machine(node, weather, dir.path().into(), port);
         let weather = weather.clone();
@@ -197,14 +200,22 @@ fn machine(
     let cmdline = cmdline.lines().next().unwrap_or_default();
     let arch = Arch::of_lab();
     let cmdline = format!("{} {cmdline}", arch.words());
-    let network = format!(
-        "user,id=net,net={GATEWAY}/24,host={GATEWAY},dns={DNS},\
-         hostfwd=tcp:127.0.0.1:{port}-{}:22",
-        node.address
+    let network = match &node.site.switch {
+        Some(switch) => format!("{},id=net", switch.netdev(&node.address)),
+        None => format!(
+            "user,id=net,net={GATEWAY}/24,host={GATEWAY},dns={DNS},\
+             hostfwd=tcp:127.0.0.1:{port}-{}:22",
+            node.address
+        ),
+    };
+    // Of each node another, as they may share a network.
+    let last: u8 = node.address.rsplit('.').next().unwrap().parse().unwrap();
+    let card = format!(
+        "virtio-net-pci,id=nic,netdev=net,mac=52:54:00:71:00:{last:02x}"
     );
     let disk = node.disk();
     let console = node.console().display().to_string().replace(',', ",,");
-    let clock = weather.clock.unwrap_or("1970-01-02");
+    let clock = weather.clock.as_deref().unwrap_or("1970-01-02");
     let (program, board) = arch.machine();
     oracle::run(program, &["--version"]).unwrap();
     // Ends with the test, however that ends.
@@ -218,7 +229,7 @@ fn machine(
         .args(["-kernel", "vmlinuz", "-initrd", "initrd.img"])
         .args(["-append", &cmdline, "-drive", &disk.drive()])
         .args(["-netdev", &network])
-        .args(["-device", "virtio-net-pci,id=nic,netdev=net"])
+        .args(["-device", &card])
         .args(["-device", "virtio-rng-pci"])
         .args(&weather.hardware)
         .args(["-qmp", "unix:qmp,server=on,wait=off", "-chardev"])
@@ -233,7 +244,7 @@ fn machine(
 }
 
 /// A port of the loopback interface that nobody has now.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }

@@ -13,6 +13,8 @@ pub enum Lab {
     Trixie,
     Bullseye,
     Ubuntu,
+    /// Trixie with what a cluster's stand-ins need.
+    Kubernetes,
 }
 
 impl Lab {
@@ -21,13 +23,14 @@ impl Lab {
             Self::Trixie => "raspios-trixie",
             Self::Bullseye => "raspios-bullseye",
             Self::Ubuntu => "ubuntu-24.04",
+            Self::Kubernetes => "kubernetes-trixie",
         }
     }
 
     /// The inventory's group for this OS.
     pub fn group(self) -> &'static str {
         match self {
-            Self::Trixie | Self::Bullseye => "raspbian",
+            Self::Trixie | Self::Bullseye | Self::Kubernetes => "raspbian",
             Self::Ubuntu => "ubuntu",
         }
     }
@@ -35,7 +38,7 @@ impl Lab {
     /// The account that an inventory without one means.
     pub fn account(self) -> &'static str {
         match self {
-            Self::Trixie | Self::Bullseye => "pi",
+            Self::Trixie | Self::Bullseye | Self::Kubernetes => "pi",
             Self::Ubuntu => "ubuntu",
         }
     }
@@ -44,7 +47,7 @@ impl Lab {
     /// has made its own first boot.
     pub fn early(self) -> &'static str {
         match self {
-            Self::Trixie | Self::Ubuntu => "systemd[1]: ",
+            Self::Trixie | Self::Ubuntu | Self::Kubernetes => "systemd[1]: ",
             // `quiet`: it says nothing before.
             Self::Bullseye => "10-home: attempt",
         }
@@ -54,7 +57,7 @@ impl Lab {
     pub fn boot_mount(self) -> &'static str {
         match self {
             Self::Bullseye => "/boot",
-            Self::Trixie | Self::Ubuntu => "/boot/firmware",
+            Self::Trixie | Self::Ubuntu | Self::Kubernetes => "/boot/firmware",
         }
     }
 

@@ -15,6 +15,7 @@
 )]
 
 mod archive;
+mod cluster;
 mod disk;
 mod expect;
 mod guest;
@@ -23,9 +24,11 @@ mod long;
 mod node;
 mod ordinary;
 mod qmp;
+mod repository;
 mod secrets;
 mod site;
 mod ssh;
 #[path = "../support/mod.rs"]
 mod support;
+mod switch;
 mod troubled;

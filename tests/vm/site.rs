@@ -8,10 +8,12 @@ use crate::{
         files_under,
         oracle::{self, run},
     },
+    switch::Switch,
 };
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -24,6 +26,8 @@ pub const DNS: &str = "192.168.71.3";
 pub struct Site {
     env: Env,
     pub lab: Lab,
+    /// What several nodes share.
+    pub switch: Option<Arc<Switch>>,
     /// Seconds since 1970 when the cards were about to be built.
     pub built: i64,
     /// Texts of the inventory that must not be seen outside of root's files.
@@ -40,25 +44,56 @@ impl Site {
         vars: &[&str],
         secrets: &[&str],
     ) -> Self {
+        let site = Self::plan(lab, &inventory(lab, nodes, vars), secrets);
+        let names: Vec<&str> = nodes.iter().map(|(name, _)| *name).collect();
+        site.build_cards(&names);
+        site
+    }
+
+    /// An inventory, and a key that it may name as `key.pub`; no card yet.
+    pub fn plan(lab: Lab, inventory: &str, secrets: &[&str]) -> Self {
         let env = Env::new();
         let key = env.work().join("key");
         let key = key.to_str().unwrap();
         run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", key])
             .unwrap();
-        env.write("inventory.yml", inventory(lab, nodes, vars));
-        let built = now();
-        let base = lab.image();
-        let names: Vec<&str> = nodes.iter().map(|(name, _)| *name).collect();
-        let args = [&["build"], &names[..], &["--image"]].concat();
-        let mut command = env.command();
+        env.write("inventory.yml", inventory);
+        let told = secrets.iter().map(|secret| (*secret).to_owned()).collect();
+        Self { env, lab, switch: None, built: now(), told }
+    }
+
+    /// Builds cards of nodes, anew where there are some.
+    pub fn build_cards(&self, names: &[&str]) {
+        self.build_with(names, &[], &[]);
+    }
+
+    /// The same with more arguments, and more of an environment.
+    pub fn build_with(
+        &self,
+        names: &[&str],
+        args: &[&str],
+        environment: &[(&str, &str)],
+    ) {
+        let base = self.lab.image();
+        let args = [&["build"], names, args, &["--image"]].concat();
+        let mut command = self.command();
         // The floor of the node's clock is to be later than what systemd and
         // the image have of their own.
         command.env_remove("SOURCE_DATE_EPOCH").args(args).arg(base);
+        command.envs(environment.iter().copied());
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
-        let told = secrets.iter().map(|secret| (*secret).to_owned()).collect();
-        Self { env, lab, built, told }
+    }
+
+    /// piflash, where the inventory is.
+    pub fn command(&self) -> assert_cmd::Command {
+        self.env.command()
+    }
+
+    /// Writes a file below that directory.
+    pub fn write(&self, name: &str, content: &str) {
+        self.env.write(name, content);
     }
 
     /// A file below the directory that the site was built in.

@@ -167,7 +167,8 @@ if [ "$phase" != build ]; then
 fi
 
 cache=${3:-$here/../../../target/vm}
-digest=$(cat "$here/build.sh" "$here/common.sh" "$here/$lab"* |
+digest=$(cat "$here/build.sh" "$here/common.sh" "$here/$lab"* \
+    ${based_on:+"$here/$based_on.sh"} |
     sha256sum | cut -c 1-16)
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
