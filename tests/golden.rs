@@ -92,21 +92,30 @@ fn snapshots(name: &str) -> insta::Settings {
     settings
 }
 
-/// The case's inventory; what a kubeadm master needs comes from `releases`.
-fn inventory(
-    name: &str,
-    dash: &str,
-    variant: &str,
-    releases: &Releases,
-) -> String {
+/// The case's inventory.
+fn inventory(name: &str, dash: &str, variant: &str) -> String {
     let path = repository()
         .join("tests/cases")
         .join(name)
         .join(format!("inventory{dash}{variant}.yml"));
     let text = fs::read_to_string(&path)
         .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let vars = format!("  vars:\n{}", releases.variables());
+    let vars = format!("  vars:\n{}", Releases::known_variables());
     text.replace("  vars:\n", &vars)
+}
+
+/// Puts what the node's role needs into the cache. URLs are part of what is
+/// written, so they must not have the port of a server in them.
+fn fill_cache(env: &Env, inventory: &str) {
+    let releases = Releases::start();
+    let lines = inventory.lines();
+    let direct: Vec<&str> =
+        lines.filter(|line| !line.contains(" proxy_url:")).collect();
+    env.write("inventory.yml", direct.join("\n") + "\n");
+    let proxy = releases.server.url("/");
+    let args = ["plan", "node3", "--image", "base.img"];
+    let filled = env.run_with(&[("http_proxy", &proxy)], &args);
+    assert_eq!(filled.code, Some(0), "{filled}");
 }
 
 /// Each partition is sound to its own checker.
@@ -175,15 +184,15 @@ fn becomes_a_node(name: &str, variant: &str) {
     let env = Env::new();
     let base = env.work().join("base.img");
     case.write(&base).unwrap();
-    let releases = Releases::start();
-    let inventory = inventory(name, dash, variant, &releases);
-    env.write("inventory.yml", inventory);
-    env.known_identity();
+    let inventory = inventory(name, dash, variant);
     let hooks = repository().join("tests/cases").join(name).join("hooks");
     for hook in files_under(&hooks) {
         let file = hook.file_name().unwrap().to_str().unwrap();
         env.write(&format!("hooks/{file}"), fs::read(&hook).unwrap());
     }
+    fill_cache(&env, &inventory);
+    env.write("inventory.yml", inventory);
+    env.known_identity();
 
     let plan = env.run(&["plan", "node3", "--image", "base.img"]);
     assert_eq!(plan.code, Some(0), "{name}: {plan}");

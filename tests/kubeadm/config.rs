@@ -78,16 +78,17 @@ fn the_first_master_begins_the_cluster() {
 
 #[test]
 fn others_join_by_token_and_digest() {
-    let vars = "    control_plane_endpoint: 192.168.71.21:7443\n";
-    for (node, name, ip) in [
-        ("node2", "node2", "192.168.71.22"),
-        ("node4", "node4", "192.168.71.24"),
+    for (name, ip, endpoint) in [
+        ("node2", "192.168.71.22", "192.168.71.21:7443"),
+        ("node2", "192.168.71.22", "node1:7443"),
+        ("node4", "192.168.71.24", "192.168.71.21:7443"),
     ] {
-        let objects = objects(&inventory(vars), node);
+        let vars = format!("    control_plane_endpoint: {endpoint}\n");
+        let objects = objects(&inventory(&vars), name);
         let [join] = &objects[..] else { panic!("{objects:?}") };
         assert_eq!(join["kind"], "JoinConfiguration");
         let discovery = &join["discovery"]["bootstrapToken"];
-        assert_eq!(discovery["apiServerEndpoint"], "192.168.71.21:7443");
+        assert_eq!(discovery["apiServerEndpoint"], endpoint);
         assert_eq!(discovery["caCertHashes"].as_array().unwrap().len(), 1);
         assert_eq!(join["nodeRegistration"]["name"], name);
         // The first master listens at that port itself, so all do.
