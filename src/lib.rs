@@ -14,6 +14,7 @@ pub mod disk;
 pub mod fs;
 pub mod identity;
 pub mod inventory;
+pub mod node;
 pub mod plan;
 pub mod profile;
 pub mod progress;

@@ -59,6 +59,9 @@ fn help_fits_a_terminal() {
         &["build", "--help"],
         &["images", "--help"],
         &["write", "--help"],
+        &["inspect", "--help"],
+        &["verify", "--help"],
+        &["diff", "--help"],
     ] {
         let outcome = env.run(args);
         assert_eq!(outcome.code, Some(0), "{outcome}");

@@ -1,7 +1,9 @@
-//! The identity of nodes that are built, and what their owner's ssh needs to
-//! know of it: `known_hosts` and `ssh_config` beside `images/`.
+//! The identity of nodes that are built, and what their owner's programs need
+//! to know of it: `known_hosts`, `ssh_config` and the kubeconfigs beside
+//! `images/`.
 
 use std::{
+    cell::OnceCell,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -10,27 +12,121 @@ use super::error::{CommandError, Result};
 use crate::{
     base::whole,
     identity::{
-        self, HostKeys, NodeIdentity, Store, StoreError, StoreErrorKind,
+        self, HostKeys, K3s, K8s, Kept, Membership, NodeIdentity, Store,
+        StoreError, StoreErrorKind,
     },
-    inventory::Node,
+    inventory::{Cluster as Kind, Node, RoleKind},
+    plan::Cluster,
 };
 
 /// The secrets of a build directory, and the files that tell of them.
 pub(super) struct Access {
     build_dir: PathBuf,
     store: Store,
+    /// Of the build, in seconds since 1970.
+    time: i64,
+    k3s: OnceCell<K3s>,
+    k8s: OnceCell<K8s>,
 }
 
 impl Access {
-    pub(super) fn new(build_dir: &Path) -> Self {
+    pub(super) fn new(build_dir: &Path, time: i64) -> Self {
         let store = Store::new(build_dir.join("secrets"));
-        Self { build_dir: build_dir.to_owned(), store }
+        Self {
+            build_dir: build_dir.to_owned(),
+            store,
+            time,
+            k3s: OnceCell::new(),
+            k8s: OnceCell::new(),
+        }
     }
 
-    /// Loads a node's identity; makes what is missing of it.
-    pub(super) fn identity(&self, node: &Node) -> Result<NodeIdentity> {
-        NodeIdentity::load_or_make(&self.store, node)
-            .map_err(|error| store_error(&node.name, &error))
+    /// Takes the secrets as they are: none is ever made.
+    pub(super) fn existing(build_dir: &Path, time: i64) -> Self {
+        let store = Store::complete(build_dir.join("secrets"));
+        Self { store, ..Self::new(build_dir, time) }
+    }
+
+    /// Loads a node's identity, and of its cluster what it may know; makes
+    /// what is missing of either.
+    pub(super) fn identity(
+        &self,
+        node: &Node,
+        cluster: Option<&Cluster>,
+    ) -> Result<NodeIdentity> {
+        let failed = |error| store_error(&node.name, &error);
+        let mut identity =
+            NodeIdentity::load_or_make(&self.store, node).map_err(failed)?;
+        let (Some(role), Some(cluster)) = (node.role, cluster) else {
+            return Ok(identity);
+        };
+        let store = &self.store;
+        let membership = match (role.cluster, role.kind) {
+            (Kind::K3s, _) if cluster.foreign => {
+                Membership::k3s_foreign(store, node).map_err(failed)?
+            }
+            (Kind::K3s, RoleKind::Master) => {
+                Membership::k3s_server(store, node, self.k3s()?)
+                    .map_err(failed)?
+            }
+            (Kind::K3s, RoleKind::Worker) => {
+                Membership::k3s_agent(store, node, self.k3s()?)
+                    .map_err(failed)?
+            }
+            (Kind::K8s, RoleKind::Master) => {
+                Membership::k8s_master(self.k8s()?)
+            }
+            (Kind::K8s, RoleKind::Worker) => {
+                Membership::k8s_worker(self.k8s()?)
+            }
+        };
+        identity.membership = Some(membership);
+        Ok(identity)
+    }
+
+    fn k3s(&self) -> Result<&K3s> {
+        self.kept(&self.k3s, "the k3s cluster")
+    }
+
+    fn k8s(&self) -> Result<&K8s> {
+        self.kept(&self.k8s, "the k8s cluster")
+    }
+
+    fn kept<'a, K: Kept>(
+        &self,
+        cell: &'a OnceCell<K>,
+        whose: &str,
+    ) -> Result<&'a K> {
+        if let Some(kept) = cell.get() {
+            return Ok(kept);
+        }
+        let kept = K::load_or_make(&self.store, self.time)
+            .map_err(|error| store_error(whose, &error))?;
+        Ok(cell.get_or_init(|| kept))
+    }
+
+    /// Writes the kubeconfig of a cluster, for its owner alone.
+    pub(super) fn write_kubeconfig(&self, cluster: &Cluster) -> Result<()> {
+        if cluster.foreign {
+            return Ok(());
+        }
+        let name = cluster.kind.to_string();
+        let (authority, admin) = match cluster.kind {
+            Kind::K3s => {
+                let k3s = self.k3s()?;
+                (k3s.server_ca(), k3s.admin())
+            }
+            Kind::K8s => {
+                let k8s = self.k8s()?;
+                (k8s.ca(), k8s.admin())
+            }
+        };
+        let server = format!("https://{}", cluster.endpoint());
+        let text = identity::kubeconfig(&name, &server, authority, admin);
+        let path = kubeconfig_path(&self.build_dir, cluster);
+        whole::write(&path, text.reveal().as_bytes()).map_err(|e| {
+            CommandError::failed(format!("cannot write {}", path.display()), &e)
+        })
     }
 
     /// Writes `known_hosts` and `ssh_config` anew, with `nodes` and their
@@ -66,6 +162,11 @@ impl Access {
         })?;
         replace(&path, &before, &text)
     }
+}
+
+/// `build/k3s-config.yml`, `build/k8s-config.yml`: the article's names.
+pub(super) fn kubeconfig_path(build_dir: &Path, cluster: &Cluster) -> PathBuf {
+    build_dir.join(format!("{}-config.yml", cluster.kind))
 }
 
 fn read(path: &Path) -> Result<String> {

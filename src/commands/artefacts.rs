@@ -14,13 +14,14 @@ use crate::{
     base::{
         artefact::{
             Artefact, ArtefactError, Gathered, K3s, Store, VersionError,
-            apt_key, flannel_manifest, gather,
+            apt_key, cri_dockerd, flannel_manifest, gather,
         },
         facts::Facts,
         image::{Image, Origin},
         lock::Lock,
     },
     inventory::{Cluster, Node},
+    plan::{Artefacts as Contents, ansible_facts},
     ui::{Report, Ui},
 };
 
@@ -60,10 +61,26 @@ impl Artefacts {
     }
 }
 
+/// Returns what was gathered as a plan takes it. A plan reads no files, so
+/// manifests, which it may change, are read here.
+pub(super) fn for_plan(node: &str, gathered: &Gathered) -> Result<Contents> {
+    let mut contents = Contents::from(gathered);
+    for file in &gathered.files {
+        if file.name.ends_with(".yml") {
+            let text = file.text().map_err(|error| {
+                let what = format!("cannot read {} of {node}", file.name);
+                CommandError::failed(what, &error)
+            })?;
+            contents.add(&file.name, text.into());
+        }
+    }
+    Ok(contents)
+}
+
 /// Names what the node's role needs.
 fn wanted(node: &Node, facts: &Facts) -> Result<Vec<Artefact>> {
     let Some(role) = node.role else { return Ok(Vec::new()) };
-    let settings = Settings { node };
+    let settings = Settings { node, known: ansible_facts(node, facts) };
     let wrong = |error| version_error(&node.name, &error);
     let mut wanted = Vec::new();
     match role.cluster {
@@ -90,6 +107,12 @@ fn wanted(node: &Node, facts: &Facts) -> Result<Vec<Artefact>> {
             );
             let key = apt_key(version.as_deref(), url.as_deref());
             wanted.push(key.map_err(wrong)?);
+            if settings.text("container_runtime")?.as_deref() == Some("docker")
+            {
+                let url = settings.text("cri_dockerd_download_url")?;
+                let shim = cri_dockerd(facts.architecture, url.as_deref());
+                wanted.push(shim.map_err(wrong)?);
+            }
             let cni = settings.text("cni")?;
             let flannel = cni.as_deref().is_none_or(|cni| cni == "flannel");
             // Applied once, by the node that begins the cluster.
@@ -103,20 +126,21 @@ fn wanted(node: &Node, facts: &Facts) -> Result<Vec<Artefact>> {
     Ok(wanted)
 }
 
-/// The node's variables; what they are rendered with does not include facts.
+/// The node's variables, rendered with what is known of its image.
 struct Settings<'n> {
     node: &'n Node,
+    known: Value,
 }
 
 impl Settings<'_> {
     fn text(&self, name: &str) -> Result<Option<String>> {
-        let value = self.node.rendered(name, &Value::UNDEFINED);
+        let value = self.node.rendered(name, &self.known);
         let value = value.map_err(|error| self.error(name, &error))?;
         Ok(value.map(|value| value.to_string()))
     }
 
     fn flag(&self, name: &str) -> Result<bool> {
-        let value = self.node.flag(name, &Value::UNDEFINED);
+        let value = self.node.flag(name, &self.known);
         value.map_err(|error| self.error(name, &error))
     }
 

@@ -19,7 +19,7 @@ use super::{
     summary::summary,
     workshop::{Job, Workshop},
 };
-use crate::{identity::HostKeys, ui::Ui};
+use crate::{identity::HostKeys, inventory::Cluster, ui::Ui};
 
 /// Build the images of nodes
 #[derive(Args, Debug)]
@@ -33,7 +33,12 @@ pub(super) struct BuildArgs {
     all: bool,
 
     /// Only a part of them, the I-th of N: for machines that share the work
-    #[arg(long, value_name = "I/N", requires = "all")]
+    #[arg(
+        long,
+        value_name = "I/N",
+        requires = "all",
+        conflicts_with = "nodes"
+    )]
     shard: Option<Shard>,
 
     /// How many nodes are built at the same time [default: one for each
@@ -134,17 +139,18 @@ impl Site<'_> {
     }
 }
 
-/// Gives every job the secrets of its node, and writes down how ssh reaches
-/// them: before the first card can boot.
+/// Gives every job the secrets of its node, and writes down how ssh and
+/// kubectl reach them: before the first card can boot.
 pub(super) fn identify(
     workshop: &Workshop,
     jobs: &mut [Job],
     build_dir: &Path,
 ) -> Result<Vec<HostKeys>> {
-    let access = Access::new(build_dir);
+    let access = Access::new(build_dir, workshop.time);
     let mut found = Vec::new();
     for job in jobs.iter_mut() {
-        let identity = access.identity(&job.node)?;
+        let cluster = job.plan.cluster.as_ref();
+        let identity = access.identity(&job.node, cluster)?;
         workshop.identify(job, &identity)?;
         found.push(identity.host_keys);
     }
@@ -154,5 +160,10 @@ pub(super) fn identify(
         .map(|(keys, job)| (&job.node, keys, &*job.plan.account))
         .collect();
     access.write(&nodes)?;
+    for kind in [Cluster::K3s, Cluster::K8s] {
+        let clusters = jobs.iter().filter_map(|job| job.plan.cluster.as_ref());
+        let cluster = clusters.into_iter().find(|it| it.kind == kind);
+        cluster.map_or(Ok(()), |cluster| access.write_kubeconfig(cluster))?;
+    }
     Ok(found)
 }

@@ -194,6 +194,28 @@ mod tests {
     }
 
     #[test]
+    fn the_worst_decides_on_the_exit_code() {
+        use crate::ui::ProgressMode;
+        let ui = Ui::new(ProgressMode::None, true);
+        let failed = |kind, name: &str| {
+            Err(CommandError::new(kind, Report::new(format!("{name} failed"))))
+        };
+        let names = ["a", "b"];
+        let both =
+            vec![failed(Kind::Failed, "a"), failed(Kind::Verification, "b")];
+        let error = conclude(&names, both, &ui).unwrap_err();
+        assert_eq!(error.kind, Kind::Verification);
+        let said = error.report.to_string();
+        for part in ["2 of 2 nodes", "a failed:", "b failed:", "again: a b"] {
+            assert!(said.contains(part), "{said}");
+        }
+        let none = failed(Kind::Failed, "a");
+        let error = conclude(&names[..1], vec![none], &ui).unwrap_err();
+        assert_eq!(error.kind, Kind::Failed);
+        assert!(!error.report.to_string().contains("of 1"));
+    }
+
+    #[test]
     fn results_are_in_order_and_jobs_bounded() {
         let pace = Pace { jobs: 3, threads: 1 };
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));

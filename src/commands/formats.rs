@@ -139,9 +139,6 @@ pub(super) fn write(
     let fail = |error: &dyn std::error::Error| {
         CommandError::failed(failed.clone(), error)
     };
-    // The map of another image by that name would not fit.
-    let map = folder.join(format!("{}.bmap", Format::Img.file(node)));
-    remove(&map).map_err(|e| fail(&e))?;
     let bar = ui.bar(node);
     let mut built = thread::scope(|scope| {
         // Beside the rest: a digest takes one processor, and reads.
@@ -159,6 +156,9 @@ pub(super) fn write(
         built.sha256 = digest.transpose().map_err(|e| fail(&e))?;
         Ok(built)
     })?;
+    // The map of another image by that name would not fit.
+    let map = folder.join(format!("{}.bmap", Format::Img.file(node)));
+    remove(&map).map_err(|e| fail(&e))?;
     if args.bmap {
         let unused = usage::unused(&job.image, &made.overlay)
             .map_err(|error| fail(&error))?;

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io,
+    io::{self, Write},
     path::Path,
 };
 
@@ -16,7 +16,7 @@ use super::{
     formats::{Built, Output},
     workshop::Job,
 };
-use crate::base::{image::Origin, whole};
+use crate::{base::image::Origin, sink::Staged};
 
 /// Version of `NODE.json`: raised when a field changes its meaning or goes;
 /// not for new ones.
@@ -38,7 +38,7 @@ pub(super) fn write(
         let what = format!("cannot write {}", path.display());
         CommandError::failed(what, error)
     };
-    whole::write(&path, text.as_bytes()).map_err(|e| failed(&path, &e))?;
+    put(&path, &text).map_err(|e| failed(&path, &e))?;
     sum(folder, &built.outputs).map_err(|e| failed(&folder.join(SUMS), &e))
 }
 
@@ -121,6 +121,13 @@ fn sum(folder: &Path, outputs: &[Output]) -> io::Result<()> {
     match (text.is_empty(), before == text) {
         (_, true) => Ok(()),
         (true, false) => fs::remove_file(&path),
-        (false, false) => whole::write(&path, text.as_bytes()),
+        (false, false) => put(&path, &text),
     }
+}
+
+/// As images are put there: a kill leaves nothing half, and nothing beside.
+fn put(path: &Path, text: &str) -> io::Result<()> {
+    let staged = Staged::create(path).map_err(io::Error::other)?;
+    staged.file().write_all(text.as_bytes())?;
+    staged.publish().map_err(io::Error::other)
 }

@@ -3,6 +3,7 @@
 use std::{fmt::Write, path::Path};
 
 use super::{
+    access,
     formats::{Built, Output},
     workshop::Job,
 };
@@ -21,6 +22,9 @@ pub(super) fn summary(
     built: &Built,
 ) -> String {
     let Job { plan, image, keys, artefacts, .. } = job;
+    let cluster = plan.cluster.as_ref();
+    // .../images
+    let build_dir = folder.parent().unwrap_or(Path::new(""));
     let mut text = String::new();
     for output in &built.outputs {
         // Writing to a String cannot fail.
@@ -55,6 +59,9 @@ pub(super) fn summary(
             image.name, image.facts.os.pretty_name, image.facts.architecture
         ),
     );
+    if let Some((role, cluster)) = plan.role.as_ref().zip(cluster) {
+        line("role", format!("{role}, API at {}", cluster.endpoint()));
+    }
     if let Origin::Download { verified, .. } = &image.origin {
         line("verified", verified.to_string());
     }
@@ -115,13 +122,16 @@ pub(super) fn summary(
             .to_owned(),
     );
     for (number, what) in power_up(job).into_iter().enumerate() {
-        line(if number == 0 { "power-up" } else { "" }, what.to_owned());
+        line(if number == 0 { "power-up" } else { "" }, what);
     }
     if image.facts.ssh.installed && !keys.is_empty() {
-        // .../images
-        let dir = folder.parent().unwrap_or(Path::new(""));
-        let config = dir.join("ssh_config");
+        let config = build_dir.join("ssh_config");
         line("log in", format!("ssh -F {} {}", config.display(), plan.node));
+    }
+    if let Some(cluster) = cluster.filter(|cluster| !cluster.foreign) {
+        let config = access::kubeconfig_path(build_dir, cluster);
+        let config = config.display();
+        line("cluster", format!("kubectl --kubeconfig {config} get nodes"));
     }
     text
 }
@@ -154,7 +164,7 @@ fn release(name: &str, version: Option<&str>) -> String {
 }
 
 /// What the node does when it is powered up: only what this image does.
-fn power_up(job: &Job) -> Vec<&'static str> {
+fn power_up(job: &Job) -> Vec<String> {
     let Job { plan, image, keys, .. } = job;
     let has = |name: &str| plan.parts.iter().any(|part| part == name);
     let facts = &image.facts;
@@ -170,5 +180,6 @@ fn power_up(job: &Job) -> Vec<&'static str> {
     if has("firstboot") {
         does.push("it runs its first-boot steps: sudo piflash-node status");
     }
-    does
+    let does = does.into_iter().map(str::to_owned);
+    does.chain(plan.does.iter().cloned()).collect()
 }

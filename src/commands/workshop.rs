@@ -10,20 +10,22 @@ use std::{
 };
 
 use super::{
-    artefacts::Artefacts,
+    artefacts::{Artefacts, for_plan},
     error::{CommandError, Kind, Result},
+    hooks, inventory,
     shelf::{ImageArgs, Shelf},
 };
 use crate::{
     base::{
         artefact::Gathered,
         image::{Image, Origin},
+        lock::LockedImage,
     },
     identity::NodeIdentity,
     inventory::{
-        self, FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey, WifiKey,
+        FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey, WifiKey,
     },
-    plan::{CustomFile, Plan},
+    plan::{CustomFile, Hooks, Inputs, ManifestBase, Plan},
     profile::Profiles,
     ui::{Report, Ui},
 };
@@ -31,6 +33,8 @@ use crate::{
 /// Loads once what several nodes share.
 pub(super) struct Workshop {
     inventory: Inventory,
+    /// The inventory's directory.
+    folder: PathBuf,
     /// Seconds since the epoch, for everything that a build dates.
     pub(super) time: i64,
     profiles: Profiles,
@@ -45,35 +49,21 @@ pub(super) struct Job {
     pub(super) keys: Vec<String>,
     pub(super) artefacts: Gathered,
     files: Vec<CustomFile>,
+    hooks: Hooks,
+    base: ManifestBase,
     /// With the key of its wireless network.
     pub(super) node: Node,
 }
 
 impl Workshop {
     pub(super) fn open(path: &Path, args: &ImageArgs, ui: &Ui) -> Result<Self> {
-        let home = env::var_os("HOME").map(PathBuf::from);
-        let inventory =
-            inventory::load(path, home.as_deref()).map_err(|errors| {
-                let mut report = Report::new(format!(
-                    "{} is not usable as it is",
-                    path.display()
-                ));
-                for problem in errors.problems() {
-                    let excerpt = problem.excerpt().unwrap_or_default();
-                    report = report.cause(
-                        format!("{problem}\n{excerpt}").trim_end().to_owned(),
-                    );
-                }
-                CommandError::new(Kind::Usage, report)
-            })?;
-        for warning in &inventory.warnings {
-            ui.warn(&warning.to_string());
-        }
+        let inventory = inventory::load(path, ui)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let profiles = Profiles::load(Some(&folder.join("profiles")))
             .map_err(|e| CommandError::failed("cannot load profiles", &e))?;
         Ok(Self {
             inventory,
+            folder: folder.to_owned(),
             time: build_time()?,
             profiles,
             shelf: Shelf::new(args, folder),
@@ -114,17 +104,24 @@ impl Workshop {
     }
 
     fn nodes(&self, names: &[String]) -> Result<Vec<&Node>> {
-        names.iter().map(|name| find(&self.inventory, name)).collect()
+        names
+            .iter()
+            .map(|name| inventory::find(&self.inventory, name))
+            .collect()
     }
 
     fn job(&self, node: &Node, image: Arc<Image>, ui: &Ui) -> Result<Job> {
         let node = with_wifi_key(node)?.into_owned();
         check_login(&node, &image)?;
+        let hooks = hooks::read(&node, &image.facts, &self.folder, ui)?;
         let artefacts = self.artefacts.gather(&node, &image, ui)?;
         let files = custom_files(&node)?;
-        let plan = self.plan(&node, &image, None, &files)?;
+        let base = self.base(&node, &image, ui)?;
         let keys = node.ssh_authorized_keys.keys.iter().map(key).collect();
-        Ok(Job { plan, image, keys, artefacts, files, node })
+        let mut plan =
+            self.plan(&node, &image, None, &files, &hooks, &artefacts)?;
+        plan.seal(&base, self.time);
+        Ok(Job { plan, image, keys, artefacts, files, hooks, base, node })
     }
 
     /// Plans a job again, now with the secrets of its node.
@@ -133,9 +130,32 @@ impl Workshop {
         job: &mut Job,
         identity: &NodeIdentity,
     ) -> Result<()> {
-        job.plan =
-            self.plan(&job.node, &job.image, Some(identity), &job.files)?;
+        job.plan = self.plan(
+            &job.node,
+            &job.image,
+            Some(identity),
+            &job.files,
+            &job.hooks,
+            &job.artefacts,
+        )?;
+        job.plan.seal(&job.base, self.time);
         Ok(())
+    }
+
+    /// Returns by what a card names its base.
+    fn base(
+        &self,
+        node: &Node,
+        image: &Image,
+        ui: &Ui,
+    ) -> Result<ManifestBase> {
+        let cache = self.shelf.cache();
+        let locked = image.locked(cache.as_ref(), &*ui.bar(&node.name));
+        let LockedImage { name, size, sha256, .. } = locked.map_err(|e| {
+            let what = format!("cannot read the base of {}", node.name);
+            CommandError::failed(what, &e)
+        })?;
+        Ok(ManifestBase { name, size, sha256 })
     }
 
     fn plan(
@@ -144,32 +164,42 @@ impl Workshop {
         image: &Image,
         identity: Option<&NodeIdentity>,
         files: &[CustomFile],
+        hooks: &Hooks,
+        artefacts: &Gathered,
     ) -> Result<Plan> {
-        let (profiles, facts) = (&self.profiles, &image.facts);
-        Plan::new(node, facts, profiles, identity, files, self.time).map_err(
-            |e| {
-                CommandError::failed(
-                    format!(
-                        "cannot plan {} on {} ({}, {}, network: {})",
-                        node.name,
-                        image.name,
-                        facts.os.pretty_name,
-                        facts.architecture,
-                        facts.network.stack,
-                    ),
-                    &e,
-                )
-            },
-        )
+        let facts = &image.facts;
+        let inputs = Inputs {
+            node,
+            inventory: &self.inventory,
+            facts,
+            profiles: &self.profiles,
+            identity,
+            files,
+            hooks,
+            artefacts: &for_plan(&node.name, artefacts)?,
+            time: self.time,
+        };
+        Plan::new(&inputs).map_err(|e| {
+            CommandError::failed(
+                format!(
+                    "cannot plan {} on {} ({}, {}, network: {})",
+                    node.name,
+                    image.name,
+                    facts.os.pretty_name,
+                    facts.architecture,
+                    facts.network.stack,
+                ),
+                &e,
+            )
+        })
     }
 }
 
-/// Finds a node by its name.
-fn find<'i>(inventory: &'i Inventory, name: &str) -> Result<&'i Node> {
-    inventory.node(name).map_err(|error| {
-        CommandError::usage(error.to_string())
-            .hint(format!("there are: {}", error.known.join(", ")))
-    })
+impl Job {
+    /// Returns by what a card names its base.
+    pub(super) fn base(&self) -> &ManifestBase {
+        &self.base
+    }
 }
 
 /// Looks up the key of the wireless network where `psk_env` says.

@@ -12,6 +12,8 @@ pub mod ext4;
 pub mod ext4_view;
 mod fat;
 mod ranges;
+pub mod summary;
+pub mod tree;
 
 use crate::disk::ReadAt;
 pub use error::{FsError, FsErrorKind};

@@ -4,6 +4,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::Why;
+
 /// What is wrong with a file of the secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreErrorKind {
@@ -31,6 +33,12 @@ pub enum StoreErrorKind {
     /// Its content is sound, but is not what belongs there.
     #[error("foreign: {0}")]
     Foreign(String),
+    /// A file of a cluster's set: missing or damaged, which the text says.
+    #[error("{0}")]
+    Cluster(String, #[source] Option<Why>),
+    /// It is not there, and is not to be made.
+    #[error("there is no such secret, or not all of them")]
+    Missing,
     /// A secret could not be made.
     #[error("cannot be made: {0}")]
     Make(String),
@@ -67,8 +75,19 @@ impl StoreError {
                  as long as something is to be made"
                     .to_owned()
             }
+            StoreErrorKind::Missing => {
+                "secrets are made by the first build, beside its images: name \
+                 that directory (--build-dir), or restore it from a backup"
+                    .to_owned()
+            }
             StoreErrorKind::Mode { .. } => {
                 format!("close it, once nobody else had it: chmod go= {path}")
+            }
+            StoreErrorKind::Cluster(..) => {
+                "restore the cluster's whole directory from a backup; or, if \
+                 the cluster may become another one, move that directory \
+                 away, build all of its nodes again and flash them again"
+                    .to_owned()
             }
             StoreErrorKind::NotOurs
             | StoreErrorKind::Damaged(_)

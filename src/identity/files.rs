@@ -12,7 +12,7 @@ pub type Files = BTreeMap<&'static str, Secret>;
 
 /// What is wrong with a set of files.
 #[derive(Debug, thiserror::Error)]
-#[error("{file} {}", match .why { Why::Missing => "is missing", _ => "is damaged" })]
+#[error("{file} is {}", .why.word())]
 pub struct Damaged {
     /// The path below the set's directory.
     pub file: &'static str,
@@ -33,6 +33,16 @@ pub enum Why {
     /// A text of another form.
     #[error("it is not {0}")]
     Form(&'static str),
+}
+
+impl Why {
+    /// Says it in a word.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            _ => "damaged",
+        }
+    }
 }
 
 /// Reads a set, file by file.

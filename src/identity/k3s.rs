@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     authority::{Authority, AuthorityError, Certified},
+    cluster::Kept,
     files::{Damaged, Files, Reader, put, put_line},
     rsa_key,
     secret::Secret,
@@ -19,6 +20,8 @@ const ETCD_PEER_CA: [&str; 2] =
     ["tls/etcd/peer-ca.crt", "tls/etcd/peer-ca.key"];
 const ETCD_SERVER_CA: [&str; 2] =
     ["tls/etcd/server-ca.crt", "tls/etcd/server-ca.key"];
+const AUTHORITIES: [[&str; 2]; 5] =
+    [SERVER_CA, CLIENT_CA, REQUEST_HEADER_CA, ETCD_PEER_CA, ETCD_SERVER_CA];
 const SERVICE_KEY: &str = "tls/service.key";
 const ADMIN: [&str; 2] = ["admin.crt", "admin.key"];
 const SERVER_PASSWORD: &str = "server-password";
@@ -40,14 +43,16 @@ pub struct K3s {
     agent_password: Secret,
 }
 
-impl K3s {
-    /// Makes all of it anew; `now` is in seconds since 1970.
-    ///
+impl Kept for K3s {
+    const DIR: &'static str = "k3s";
+
+    fn names() -> Vec<&'static str> {
+        let pairs = AUTHORITIES.iter().chain([&ADMIN]).flatten().copied();
+        pairs.chain([SERVICE_KEY, SERVER_PASSWORD, AGENT_PASSWORD]).collect()
+    }
+
     /// Every authority is self-signed, as those are that k3s makes by itself.
-    ///
-    /// # Errors
-    /// As [`Authority::make`].
-    pub fn make(now: i64) -> Result<Self, AuthorityError> {
+    fn make(now: i64) -> Result<Self, AuthorityError> {
         let make =
             |name: &str| Authority::make(&format!("k3s-{name}-ca@{now}"), now);
         let client_ca = make("client")?;
@@ -64,11 +69,7 @@ impl K3s {
         })
     }
 
-    /// Takes what [`K3s::files`] once gave.
-    ///
-    /// # Errors
-    /// The first file that is missing or of no use.
-    pub fn read(files: &BTreeMap<String, Secret>) -> Result<Self, Damaged> {
+    fn read(files: &BTreeMap<String, Secret>) -> Result<Self, Damaged> {
         let files = Reader(files);
         let password = |file| {
             files.line(file, "32 digits of hex", |text| {
@@ -89,9 +90,7 @@ impl K3s {
         })
     }
 
-    /// Returns the files to keep.
-    #[must_use]
-    pub fn files(&self) -> Files {
+    fn files(&self) -> Files {
         let mut set = Files::new();
         for (files, authority) in self.authorities() {
             put(&mut set, files, authority.certified());
@@ -102,7 +101,9 @@ impl K3s {
         put_line(&mut set, AGENT_PASSWORD, &self.agent_password);
         set
     }
+}
 
+impl K3s {
     /// Returns what a server has in `/var/lib/rancher/k3s/server/tls` before
     /// its first start, by paths below it.
     #[must_use]
@@ -111,6 +112,11 @@ impl K3s {
             Some((path.strip_prefix("tls/")?, text))
         });
         tls.collect()
+    }
+
+    /// Names what [`K3s::server_tls`] gives.
+    pub fn server_tls_names() -> impl Iterator<Item = &'static str> {
+        Self::names().into_iter().filter_map(|path| path.strip_prefix("tls/"))
     }
 
     /// Returns the token with which servers join.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     authority::{Authority, AuthorityError, Certified},
+    cluster::Kept,
     files::{Damaged, Files, Reader, Why, put, put_line},
     rsa_key::{self, RsaPair},
     secret::Secret,
@@ -35,12 +36,15 @@ pub struct K8s {
     bootstrap_token: Secret,
 }
 
-impl K8s {
-    /// Makes all of it anew; `now` is in seconds since 1970.
-    ///
-    /// # Errors
-    /// As [`Authority::make`].
-    pub fn make(now: i64) -> Result<Self, AuthorityError> {
+impl Kept for K8s {
+    const DIR: &'static str = "k8s";
+
+    fn names() -> Vec<&'static str> {
+        let pairs = [CA, FRONT_PROXY_CA, ETCD_CA, ADMIN].into_iter().flatten();
+        pairs.chain([SA_KEY, SA_PUB, BOOTSTRAP_TOKEN]).collect()
+    }
+
+    fn make(now: i64) -> Result<Self, AuthorityError> {
         let ca = Authority::make("kubernetes", now)?;
         let RsaPair { private, public } = rsa_key::make()?;
         let (id, secret) = (Secret::random_token(6), Secret::random_token(16));
@@ -57,11 +61,7 @@ impl K8s {
         })
     }
 
-    /// Takes what [`K8s::files`] once gave.
-    ///
-    /// # Errors
-    /// The first file that is missing or of no use.
-    pub fn read(files: &BTreeMap<String, Secret>) -> Result<Self, Damaged> {
+    fn read(files: &BTreeMap<String, Secret>) -> Result<Self, Damaged> {
         let files = Reader(files);
         let ca = files.authority(CA)?;
         let RsaPair { private, public } = rsa_key::read(&files, SA_KEY)?;
@@ -87,9 +87,7 @@ impl K8s {
         })
     }
 
-    /// Returns the files to keep.
-    #[must_use]
-    pub fn files(&self) -> Files {
+    fn files(&self) -> Files {
         let mut set = Files::new();
         put(&mut set, CA, self.ca.certified());
         put(&mut set, FRONT_PROXY_CA, self.front_proxy_ca.certified());
@@ -100,7 +98,9 @@ impl K8s {
         put_line(&mut set, BOOTSTRAP_TOKEN, &self.bootstrap_token);
         set
     }
+}
 
+impl K8s {
     /// Returns what a control-plane node has in `/etc/kubernetes/pki` before
     /// `kubeadm init` or `join`, by paths below it.
     #[must_use]
@@ -109,6 +109,11 @@ impl K8s {
             Some((path.strip_prefix("pki/")?, text))
         });
         pki.collect()
+    }
+
+    /// Names what [`K8s::pki`] gives.
+    pub fn pki_names() -> impl Iterator<Item = &'static str> {
+        Self::names().into_iter().filter_map(|path| path.strip_prefix("pki/"))
     }
 
     /// Returns the token with which nodes join.

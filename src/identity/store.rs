@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{StoreError, StoreErrorKind};
+use super::{Files, StoreError, StoreErrorKind};
 
 /// No secret is larger, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -20,6 +20,8 @@ const LARGEST: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Store {
     dir: PathBuf,
+    /// Whether what is missing is an error.
+    complete: bool,
 }
 
 /// A store in which no other run makes anything, until this is dropped.
@@ -34,7 +36,13 @@ impl Store {
     /// Names the directory. Nothing is read or made yet.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
+        Self { dir: dir.into(), complete: false }
+    }
+
+    /// Names a directory of which all must be there: nothing is ever made.
+    #[must_use]
+    pub fn complete(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), complete: true }
     }
 
     /// Returns the path of a file by its name, as `nodes/node3/token`.
@@ -86,6 +94,9 @@ impl Store {
         if let Some(content) = self.load(name)? {
             return Ok(content);
         }
+        if self.complete {
+            return Err(StoreErrorKind::Missing.at(&self.path(name)));
+        }
         let locked = self.lock()?;
         if let Some(content) = self.load(name)? {
             return Ok(content);
@@ -95,12 +106,28 @@ impl Store {
         Ok(content)
     }
 
+    /// Returns whether there is anything at the place of a set of files.
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    pub(super) fn has(&self, dir: &str) -> Result<bool, StoreError> {
+        let path = self.path(dir);
+        match fs::symlink_metadata(&path) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(StoreErrorKind::io("read")(e).at(&path)),
+        }
+    }
+
     /// Makes the directory where it is missing, and waits until no other run
     /// has it locked.
     ///
     /// # Errors
-    /// If the directory or its lock cannot be made.
+    /// If the directory or its lock cannot be made, or nothing is to be.
     pub fn lock(&self) -> Result<Locked<'_>, StoreError> {
+        if self.complete {
+            return Err(StoreErrorKind::Missing.at(&self.dir));
+        }
         make_dir(&self.dir)?;
         let path = self.dir.join(".lock");
         let lock = OpenOptions::new()
@@ -136,6 +163,32 @@ impl Locked<'_> {
             File::open(folder)?.sync_all()
         };
         write().map_err(|e| StoreErrorKind::io("write")(e).at(&path))
+    }
+
+    /// Writes a set of files into the directory `dir`, which is not there
+    /// yet: it appears whole and on the disk, or not at all.
+    pub(super) fn put_all(
+        &self,
+        dir: &str,
+        files: &Files,
+    ) -> Result<(), StoreError> {
+        let (top, path) = (&self.store.dir, self.store.path(dir));
+        // What a run that was cut off has left.
+        let part = format!(".{dir}.part");
+        let part_path = self.store.path(&part);
+        match fs::remove_dir_all(&part_path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreErrorKind::io("remove")(e).at(&part_path));
+            }
+            _ => {}
+        }
+        for (name, text) in files {
+            self.put(&format!("{part}/{name}"), text.reveal().as_bytes())?;
+        }
+        // Never over a directory that holds anything, see rename(2).
+        fs::rename(&part_path, &path)
+            .and_then(|()| File::open(top)?.sync_all())
+            .map_err(|e| StoreErrorKind::io("write")(e).at(&path))
     }
 }
 

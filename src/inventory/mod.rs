@@ -172,9 +172,13 @@ fn read(
     let files = files::read_vars(dir, &graph, sources, problems, warnings);
     let mut reader = Reader { dir, home, problems };
     check_definitions(&graph, &files, &mut reader, warnings);
-    let memberships = roles::memberships(&graph, problems);
     let vars = vars::effective(path, &graph, &files, problems);
     let world = Arc::new(world(&graph, vars));
+    let memberships = roles::memberships(
+        &graph,
+        |host| world.has_value(host, "k3s_url"),
+        problems,
+    );
     let default_keys = if settings::wants_default_keys(&world) {
         keys::builder_keys(home, warnings)
     } else {

@@ -39,6 +39,15 @@ pub(super) struct World {
     pub(super) groups: BTreeMap<String, Vec<String>>,
 }
 
+impl World {
+    /// Says whether a variable holds for a node and is not null.
+    pub(super) fn has_value(&self, node: &str, name: &str) -> bool {
+        let node = self.index.get(node).and_then(|i| self.nodes.get(*i));
+        let var = node.and_then(|node| node.vars.get(name));
+        var.is_some_and(|var| *var.value() != Value::Null)
+    }
+}
+
 /// A node, as expressions see it.
 #[derive(Debug)]
 pub(super) struct WorldNode {

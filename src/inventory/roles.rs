@@ -53,9 +53,11 @@ struct Mention<'a> {
     at: &'a Location,
 }
 
-/// Says what every node is, in the order of the graph.
+/// Says what every node is, in the order of the graph. `elsewhere` says of a
+/// host that its k3s server may be none of the inventory's.
 pub(super) fn memberships(
     graph: &Graph,
+    elsewhere: impl Fn(&str) -> bool,
     problems: &mut Vec<Problem>,
 ) -> Vec<Membership> {
     let raspberry_pi_os = mentions(graph, &RASPBERRY_PI_OS);
@@ -95,9 +97,8 @@ pub(super) fn memberships(
             }
         })
         .collect();
-    for cluster in [Cluster::K3s, Cluster::K8s] {
-        check_master(graph, cluster, problems);
-    }
+    check_master(graph, Cluster::K3s, elsewhere, problems);
+    check_master(graph, Cluster::K8s, |_| false, problems);
     all
 }
 
@@ -162,45 +163,51 @@ fn role(
     rest.is_empty().then_some(first.0)
 }
 
-fn masters(graph: &Graph, cluster: Cluster) -> Option<&str> {
-    of_role(graph, cluster, RoleKind::Master).map(|(host, _)| host)
-}
-
-/// Gives the first host of a role, in the order of its groups.
+/// Gives the hosts of a role, in the order of its groups.
 fn of_role(
     graph: &Graph,
     cluster: Cluster,
     kind: RoleKind,
-) -> Option<(&str, &Location)> {
+) -> impl Iterator<Item = (&str, &Location)> {
     ROLES
         .iter()
-        .filter(|(c, k, _)| *c == cluster && *k == kind)
+        .filter(move |(c, k, _)| *c == cluster && *k == kind)
         .flat_map(|(_, _, groups)| groups.iter())
         .filter(|group| graph.groups.contains_key(**group))
-        .find_map(|group| graph.members(group).first().copied())
+        .flat_map(|group| graph.members(group))
 }
 
 fn first_master(graph: &Graph, host: &str) -> bool {
     [Cluster::K3s, Cluster::K8s]
         .into_iter()
-        .any(|cluster| masters(graph, cluster) == Some(host))
+        .filter_map(|cluster| of_role(graph, cluster, RoleKind::Master).next())
+        .any(|(first, _)| first == host)
 }
 
-fn check_master(graph: &Graph, cluster: Cluster, problems: &mut Vec<Problem>) {
-    if masters(graph, cluster).is_some() {
+fn check_master(
+    graph: &Graph,
+    cluster: Cluster,
+    elsewhere: impl Fn(&str) -> bool,
+    problems: &mut Vec<Problem>,
+) {
+    let mut masters = of_role(graph, cluster, RoleKind::Master);
+    if masters.next().is_some() {
         return;
     }
-    if let Some((host, at)) = of_role(graph, cluster, RoleKind::Worker) {
-        problems.push(
-            Problem::at(
-                at,
-                format!(
-                    "node {} is a worker of {cluster}, which has no master",
-                    quoted(host)
-                ),
-            )
-            .hint(format!("put a node into the group {cluster}_master")),
+    let mut workers = of_role(graph, cluster, RoleKind::Worker);
+    if let Some((host, at)) = workers.find(|(host, _)| !elsewhere(host)) {
+        let problem = Problem::at(
+            at,
+            format!(
+                "node {} is a worker of {cluster}, which has no master",
+                quoted(host)
+            ),
         );
+        let hint = format!("put a node into the group {cluster}_master");
+        problems.push(problem.hint(match cluster {
+            Cluster::K3s => format!("{hint}, or name a server in k3s_url"),
+            Cluster::K8s => hint,
+        }));
     }
 }
 

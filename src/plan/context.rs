@@ -1,5 +1,6 @@
-//! What templates see: `node`, `facts`, `identity`, `account`, `hosts_file`,
-//! `clock`, `build_time` and `node_json`.
+//! What templates see: `node`, `cluster`, `settings`, `facts`, `identity`,
+//! `account`, `artefacts`, `hooks`, `kubeadm`, `cgroup`, `hosts_file`, `clock`,
+//! `build_time` and `node_json`.
 
 use minijinja::{
     context,
@@ -9,43 +10,23 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{
-    PlanError,
+    Artefacts, Hooks, Inputs, PlanError,
     account::{self, Account, Database},
-    hosts, locale, proxy, wifi,
+    cluster::{Cluster, View},
+    hosts, kubeadm, locale, proxy, secrets,
+    settings::Settings,
+    wifi,
 };
 use crate::{
     base::{
+        artefact::DefaultVersions,
         date::Date,
         facts::{Facts, Flavour},
     },
-    identity::{HostKey, HostKeys, NodeIdentity},
-    inventory::{Hidden, Node},
+    inventory::{Cluster as Kind, Hidden, Node, RoleKind},
 };
 
 const SECONDS_PER_DAY: i64 = 86_400;
-
-/// Variables that are read and checked, but that nothing acts on yet. A plan
-/// says so, because silence would be taken for consent.
-const LATER: &[&str] = &[
-    "docker_registry_mirror_url",
-    "k3s_registries",
-    "k3s_version",
-    "k3s_config",
-    "k3s_url",
-    "k3s_airgap",
-    "k8s_version",
-    "kubernetes_cni_version",
-    "containerd_version",
-    "docker_version",
-    "docker_apt_repository",
-    "container_runtime",
-    "pod_network_cidr",
-    "cni",
-    "control_plane_endpoint",
-    "node_labels",
-    "node_taints",
-    "hooks_dir",
-];
 
 /// Adds the node's account to the image's user database.
 pub(super) fn account(
@@ -75,13 +56,19 @@ pub(super) fn account(
     Ok(account::add(database, &name, password_hash, day)?)
 }
 
+/// What templates see, and what it was made of.
+pub(super) struct Context {
+    pub(super) value: Value,
+    pub(super) cluster: Option<Cluster>,
+    /// What the owner should know of the node's part in it.
+    pub(super) notes: Vec<String>,
+}
+
 pub(super) fn build(
-    node: &Node,
-    facts: &Facts,
-    identity: Option<&NodeIdentity>,
+    inputs: &Inputs<'_>,
     account: &Account,
-    time: i64,
-) -> Result<Value, PlanError> {
+) -> Result<Context, PlanError> {
+    let Inputs { node, facts, identity, time, .. } = *inputs;
     let hosts = facts.texts.hosts.as_deref().unwrap_or_default();
     let node_json = json!({
         "version": 1,
@@ -91,23 +78,81 @@ pub(super) fn build(
         "role": node.role.map(|role| role.to_string()),
         "groups": node.groups,
     });
-    let proxy = proxy::context(node, &ansible_facts(node, facts))?;
+    let ansible = ansible_facts(node, facts);
+    let proxy = proxy::of(node, &ansible)?;
+    let settings = Settings::of(node, &ansible, &DefaultVersions::embedded()?)?;
+    let view = View::of(
+        node,
+        inputs.inventory,
+        &settings,
+        &ansible,
+        proxy.as_ref().map(|p| &*p.no_proxy).unwrap_or_default(),
+    )?;
+    let cluster = view.as_ref().map(|view| view.cluster.clone());
+    let foreign = cluster.as_ref().is_some_and(|cluster| cluster.foreign);
+    let master = node.role.is_some_and(|role| role.kind == RoleKind::Master);
     let known = node_value(node, facts, &account.name)?;
-    Ok(context! {
-        node => context! { proxy => proxy, ..known },
-        identity => identity_value(identity),
+    let (kubeadm, notes) = match node.role.map(|role| role.cluster) {
+        Some(Kind::K8s) => {
+            let manifest = inputs.artefacts.text(kubeadm::MANIFEST);
+            (
+                kubeadm::context(node, facts, &settings, manifest)?,
+                kubeadm::notes(&settings, facts).into_iter().collect(),
+            )
+        }
+        _ => (().into(), Vec::new()),
+    };
+    let value = context! {
+        kubeadm,
+        node => context! { proxy => proxy.map(|p| p.value), ..known },
+        cluster => view.map_or_else(|| Value::from(()), |view| view.value()),
+        settings => settings.value(),
+        identity => secrets::value(node, foreign, identity),
         facts => Value::from(Serde(facts)),
+        cgroup => cgroup(facts),
         account => Value::from(Serde(account)),
+        artefacts => names(inputs.artefacts),
+        // They may hold secrets of the cluster's.
+        hooks => match master {
+            true => inputs.hooks.value(),
+            false => Hooks::default().value(),
+        },
         hosts_file => hosts::with_own_name(hosts, &node.name),
         clock => clock(time),
         node_json => format!("{node_json:#}"),
         build_time => time,
-    })
+    };
+    Ok(Context { value, cluster, notes })
+}
+
+fn names(artefacts: &Artefacts) -> Vec<String> {
+    artefacts.names().map(str::to_owned).collect()
+}
+
+/// Returns the version of control groups that systemd sets up: 2 by its own
+/// choice since Debian 11 and Ubuntu 21.10, or because the kernel's command
+/// line says so (systemd(1)).
+fn cgroup(facts: &Facts) -> u32 {
+    let word = "systemd.unified_cgroup_hierarchy";
+    let line = facts.boot.cmdline.as_deref().unwrap_or_default();
+    let wanted = line.split_whitespace().rev().find_map(|found| {
+        match found.strip_prefix(word)? {
+            "" | "=1" | "=yes" | "=true" | "=on" => Some(2),
+            "=0" | "=no" | "=false" | "=off" => Some(1),
+            _ => None,
+        }
+    });
+    let own = || match facts.systemd {
+        Some(version) if version < 247 => 1,
+        _ => 2,
+    };
+    wanted.unwrap_or_else(own)
 }
 
 /// Returns what Ansible would know of the running node, for expressions in
 /// the inventory.
-fn ansible_facts(node: &Node, facts: &Facts) -> Value {
+#[must_use]
+pub fn ansible_facts(node: &Node, facts: &Facts) -> Value {
     let os = &facts.os;
     context! {
         ansible_hostname => &node.name,
@@ -128,22 +173,6 @@ fn clock(time: i64) -> Option<String> {
         (second.div_euclid(3600), second.div_euclid(60).rem_euclid(60));
     let second = second.rem_euclid(60);
     Some(format!("{day} {hour:02}:{minute:02}:{second:02}"))
-}
-
-/// Without an identity its secrets are empty: what is made of them is masked
-/// where such a plan is shown.
-fn identity_value(identity: Option<&NodeIdentity>) -> Value {
-    let key = |of: fn(&HostKeys) -> &HostKey| {
-        let key = identity.map(|identity| of(&identity.host_keys));
-        context! {
-            private => key.map(HostKey::private).unwrap_or_default(),
-            public => key.map(HostKey::public).unwrap_or_default(),
-        }
-    };
-    context! {
-        ssh_host_ed25519 => key(|keys| &keys.ed25519),
-        ssh_host_ecdsa => key(|keys| &keys.ecdsa),
-    }
 }
 
 fn node_value(
@@ -212,6 +241,9 @@ fn node_value(
         wifi => wifi,
         connections => connections,
         locale => locale::value(node, facts)?,
+        first_master => node.first_master,
+        address => node.address.map(|address| address.to_string()),
+        reach => node.reach(),
         cluster => node.role.is_some(),
         ssh_authorized_keys => keys,
     })
@@ -253,6 +285,7 @@ pub(super) fn notes(
     node: &Node,
     facts: &Facts,
     account: &Account,
+    has_role_profile: bool,
 ) -> Vec<String> {
     let mut notes = Vec::new();
     if node.static_network.is_none() {
@@ -335,21 +368,12 @@ pub(super) fn notes(
     if node.var("no_proxy").is_some() && node.var("proxy_url").is_none() {
         notes.push("no_proxy has no effect without proxy_url".to_owned());
     }
-    if let Some(role) = node.role {
+    if let Some(role) = node.role
+        && !has_role_profile
+    {
         notes.push(format!(
             "role `{role}`: recorded in the image; joining the cluster is not \
              part of this version"
-        ));
-    }
-    let later: Vec<&str> = LATER
-        .iter()
-        .copied()
-        .filter(|name| node.vars.contains_key(*name))
-        .collect();
-    if !later.is_empty() {
-        notes.push(format!(
-            "read, but without effect in this version: {}",
-            later.join(", ")
         ));
     }
     notes

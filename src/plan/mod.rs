@@ -4,25 +4,66 @@
 
 mod account;
 mod artefact;
+mod cluster;
 mod context;
 mod custom;
+mod flannel;
+mod hooks;
 mod hosts;
+mod kubeadm;
+mod labels;
 mod locale;
+mod manifest;
 mod proxy;
+mod secrets;
+mod settings;
 mod show;
 mod table;
 mod wifi;
 
-pub use crate::profile::{Access, Action, Content, Edit, FileContent, Part};
+pub use crate::profile::{
+    Access, Action, Artefacts, Content, Edit, FileContent, Part,
+};
 use crate::{
-    base::facts::Facts,
+    base::{artefact::VersionError, facts::Facts},
     identity::NodeIdentity,
-    inventory::Node,
+    inventory::{Cluster as Kind, Inventory, Node, Role, RoleKind},
     profile::{ProfileError, Profiles},
 };
 pub use account::{AccountError, Database};
+pub use cluster::Cluster;
+pub use context::ansible_facts;
 pub use custom::{CustomError, CustomFile};
+pub use flannel::FlannelError;
+pub use hooks::{Hook, Hooks};
+pub use kubeadm::KubeadmError;
+pub use manifest::{Manifest, ManifestBase, ManifestEdit, ManifestError};
 pub use proxy::ProxyError;
+pub use settings::SettingError;
+
+/// All that a plan is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'i> {
+    /// The node, with the key of its wireless network.
+    pub node: &'i Node,
+    /// The inventory that it is of.
+    pub inventory: &'i Inventory,
+    /// What its image is.
+    pub facts: &'i Facts,
+    /// The profiles to choose from.
+    pub profiles: &'i Profiles,
+    /// The node's secrets. Without them the plan is to be shown, not for a
+    /// card: looking makes no secret, and reads none.
+    pub identity: Option<&'i NodeIdentity>,
+    /// The files that the inventory names, read.
+    pub files: &'i [CustomFile],
+    /// The hooks of the node's cluster.
+    pub hooks: &'i Hooks,
+    /// What was downloaded for the node.
+    pub artefacts: &'i Artefacts,
+    /// Seconds since the epoch.
+    pub time: i64,
+}
 
 /// Everything to be done for one node, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +82,12 @@ pub struct Plan {
     pub edits: Vec<Edit>,
     /// What the owner should know.
     pub notes: Vec<String>,
+    /// The node's part in a cluster, for people: `k3s server`.
+    pub role: Option<String>,
+    /// What the role does when the node is powered up, for people.
+    pub does: Vec<String>,
+    /// The cluster.
+    pub cluster: Option<Cluster>,
 }
 
 /// Why there is no plan for a node and an image.
@@ -76,6 +123,15 @@ pub enum PlanError {
     /// The proxy cannot be set.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// A variable of the node's role cannot be used.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// A kubeadm node cannot be made of what the inventory says.
+    #[error(transparent)]
+    Kubeadm(#[from] KubeadmError),
+    /// The program was built with a wrong list of releases.
+    #[error(transparent)]
+    Version(#[from] VersionError),
     /// A file of the inventory's cannot be placed.
     #[error(transparent)]
     Custom(#[from] CustomError),
@@ -85,36 +141,53 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Plans `node` on an image with `facts`, at `time` (seconds since the
-    /// epoch). `files` are those that the inventory names, read. Without
-    /// `identity` the plan is to be shown, not for a card: looking makes no
-    /// secret, and reads none.
-    pub fn new(
-        node: &Node,
-        facts: &Facts,
-        profiles: &Profiles,
-        identity: Option<&NodeIdentity>,
-        files: &[CustomFile],
-        time: i64,
-    ) -> Result<Self, PlanError> {
+    /// Plans a node on an image.
+    ///
+    /// # Errors
+    /// Says why the image cannot become this node.
+    pub fn new(inputs: &Inputs<'_>) -> Result<Self, PlanError> {
+        let Inputs { node, facts, profiles, artefacts, .. } = *inputs;
         locale::check_zone(node, facts)?;
-        let account = context::account(node, facts, time)?;
-        let context = context::build(node, facts, identity, &account, time)?;
+        let account = context::account(node, facts, inputs.time)?;
+        let context::Context { value: context, cluster, notes } =
+            context::build(inputs, &account)?;
         let profile = profiles.choose(&context)?;
-        let mut edits = profile.edits(&context)?;
-        edits.extend(custom::edits(node, facts, &account, files)?);
+        let mut edits = profile.edits(&context, artefacts)?;
+        let mut parts = profile.parts(&context)?;
+        let role = node.role.map(|role| profiles.role(role_profile(role)));
+        let role = role.transpose()?.flatten();
+        let mut does = Vec::new();
+        if let Some(role) = &role {
+            edits.extend(role.edits(&context, artefacts)?);
+            parts.extend(role.parts(&context)?);
+            does = role.does(&context)?;
+        }
+        edits.extend(custom::edits(node, facts, &account, inputs.files)?);
         Ok(Self {
             node: node.name.clone(),
             profile: profile.name().to_owned(),
             profile_title: profile.title().to_owned(),
-            parts: profile
-                .parts(&context)?
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
+            parts: parts.into_iter().map(str::to_owned).collect(),
             edits,
-            notes: context::notes(node, facts, &account),
+            notes: [
+                context::notes(node, facts, &account, role.is_some()),
+                notes,
+            ]
+            .concat(),
             account: account.name,
+            role: role.map(|role| role.title().to_owned()),
+            does,
+            cluster,
         })
+    }
+}
+
+/// Names the file of a role in `profiles/role/`.
+fn role_profile(role: Role) -> &'static str {
+    match (role.cluster, role.kind) {
+        (Kind::K3s, RoleKind::Master) => "k3s-server",
+        (Kind::K3s, RoleKind::Worker) => "k3s-agent",
+        (Kind::K8s, RoleKind::Master) => "k8s-master",
+        (Kind::K8s, RoleKind::Worker) => "k8s-worker",
     }
 }

@@ -24,12 +24,20 @@ pub enum ProxyError {
     Value(&'static str, &'static str),
 }
 
-/// Returns what templates see as `node.proxy`: nothing without a `proxy_url`.
-/// `facts` are the names that Ansible would know.
-pub(super) fn context(
+/// A node's proxy.
+pub(super) struct Proxy {
+    /// What templates see as `node.proxy`.
+    pub(super) value: Value,
+    /// What the inventory wants to be reached without it.
+    pub(super) no_proxy: Vec<String>,
+}
+
+/// Returns the proxy of a node: nothing without a `proxy_url`. `facts` are
+/// the names that Ansible would know.
+pub(super) fn of(
     node: &Node,
     facts: &Value,
-) -> Result<Option<Value>, ProxyError> {
+) -> Result<Option<Proxy>, ProxyError> {
     let rendered = |name| {
         node.rendered(name, facts)
             .map_err(|source| ProxyError::Render { name, source })
@@ -49,13 +57,14 @@ pub(super) fn context(
     // apt knows no networks and patterns.
     let direct: Vec<String> =
         hosts.iter().filter(|host| is_host(host)).cloned().collect();
-    Ok(Some(context! {
+    let value = context! {
         masked => masked(&url),
         secret => authority(&url).contains('@'),
         no_proxy => hosts.join(","),
         direct => direct,
         url => url,
-    }))
+    };
+    Ok(Some(Proxy { value, no_proxy: hosts }))
 }
 
 fn authority(url: &str) -> &str {

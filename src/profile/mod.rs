@@ -1,16 +1,20 @@
 //! Profiles: what an operating system needs, as data.
 //!
 //! `profiles/os/NAME.yaml` says which images it is for (an expression over
-//! `facts`) and which steps they need; `profiles/part/` holds steps that
-//! several share; `profiles/templates/` and `firstboot/` hold the files. A
-//! new operating system is a new YAML file. All of it is embedded in the
-//! binary; a user's own `profiles/` adds files or replaces them by name.
+//! `facts`) and which steps they need; `profiles/role/NAME.yaml` has the steps
+//! of a place in a cluster; `profiles/part/` holds steps that several share;
+//! `profiles/templates/` and `firstboot/` hold the files. A new operating
+//! system is a new YAML file. All of it is embedded in the binary; a user's
+//! own `profiles/` adds files or replaces them by name.
 
+mod artefacts;
 mod content;
 mod edit;
 mod error;
 mod quote;
+mod recipe;
 mod render;
+mod role;
 mod schema;
 mod source;
 mod step;
@@ -19,11 +23,14 @@ use std::path::Path;
 
 use minijinja::Value;
 
+pub use artefacts::Artefacts;
 pub use content::{Content, FileContent};
 pub use edit::{Access, Action, Edit, Part};
 pub use error::{ProfileError, ProfileErrorKind};
+use recipe::Recipe;
 use render::Renderer;
-use schema::{OsFile, StepFile, Use};
+pub use role::RoleProfile;
+use schema::OsFile;
 use source::Source;
 
 /// All profiles at hand.
@@ -76,6 +83,15 @@ impl Profiles {
         let known = self.os.iter().map(|(name, _)| name.clone()).collect();
         Err(ProfileErrorKind::NoneMatches { known }.at("os"))
     }
+
+    /// Returns the profile of a place in a cluster, as `k3s-server`; none
+    /// where there is none of that name.
+    pub fn role(
+        &self,
+        name: &str,
+    ) -> Result<Option<RoleProfile<'_>>, ProfileError> {
+        RoleProfile::load(&self.source, name)
+    }
 }
 
 impl Profile<'_> {
@@ -94,64 +110,46 @@ impl Profile<'_> {
     /// Returns the names of the parts that are for one node. `context` is
     /// what templates see.
     pub fn parts(&self, context: &Value) -> Result<Vec<&str>, ProfileError> {
-        let failed = |error| {
-            ProfileErrorKind::Template(error)
-                .at(&format!("os/{}.yaml", self.name))
-        };
-        let renderer = Renderer::new(context.clone()).map_err(failed)?;
-        let mut parts = Vec::new();
-        for part in &self.file.parts {
-            match part {
-                Use::Always(part) => parts.push(part.as_str()),
-                Use::When(part) => {
-                    if renderer.holds(&part.when).map_err(failed)? {
-                        parts.push(part.part.as_str());
-                    }
-                }
-            }
-        }
-        Ok(parts)
+        self.recipe().parts(context)
     }
 
     /// Returns the edits for one node, in the order in which they are to be
     /// applied. `context` is what templates see.
-    pub fn edits(&self, context: &Value) -> Result<Vec<Edit>, ProfileError> {
-        let renderer = Renderer::new(context.clone())
-            .map_err(|e| ProfileErrorKind::Template(e).at("os"))?;
-        let mut edits = Vec::new();
-        for part in self.parts(context)? {
-            let path = format!("part/{part}.yaml");
-            let steps: Vec<StepFile> = parse(self.source, &path)?;
-            self.render(&renderer, &path, &steps, &mut edits)?;
-        }
-        let path = format!("os/{}.yaml", self.name);
-        self.render(&renderer, &path, &self.file.edits, &mut edits)?;
-        Ok(edits)
+    pub fn edits(
+        &self,
+        context: &Value,
+        artefacts: &Artefacts,
+    ) -> Result<Vec<Edit>, ProfileError> {
+        self.recipe().edits(context, artefacts)
     }
 
-    fn render(
-        &self,
-        renderer: &Renderer,
-        file: &str,
-        steps: &[StepFile],
-        edits: &mut Vec<Edit>,
-    ) -> Result<(), ProfileError> {
-        for (number, step) in (1_usize..).zip(steps) {
-            step::render(self.source, renderer, step, edits)
-                .map_err(|kind| kind.at(&format!("{file}, step {number}")))?;
+    fn recipe(&self) -> Recipe<'_> {
+        Recipe {
+            source: self.source,
+            path: format!("os/{}.yaml", self.name),
+            parts: &self.file.parts,
+            edits: &self.file.edits,
         }
-        Ok(())
     }
 }
 
+/// Reads a file that a profile cannot do without.
 fn parse<T: serde::de::DeserializeOwned>(
     source: &Source,
     path: &str,
 ) -> Result<T, ProfileError> {
-    let text = source
-        .profile(path)
-        .map_err(|e| ProfileErrorKind::Io(e).at(path))?
-        .ok_or_else(|| ProfileErrorKind::Missing.at(path))?;
+    parse_if_any(source, path)?
+        .ok_or_else(|| ProfileErrorKind::Missing.at(path))
+}
+
+fn parse_if_any<T: serde::de::DeserializeOwned>(
+    source: &Source,
+    path: &str,
+) -> Result<Option<T>, ProfileError> {
+    let text =
+        source.profile(path).map_err(|e| ProfileErrorKind::Io(e).at(path))?;
+    let Some(text) = text else { return Ok(None) };
     serde_saphyr::from_str(&text)
+        .map(Some)
         .map_err(|e| ProfileErrorKind::Yaml(e.to_string()).at(path))
 }

@@ -1,8 +1,9 @@
-//! Filters that write a text as the formats of network programs have it, so
-//! that no name or key of a network can break out of its place.
+//! Filters that write a value as the formats of others have it, so that no
+//! name or key can break out of its place.
 
 use std::fmt::Write;
 
+use minijinja::{Error, ErrorKind, Value};
 use pbkdf2::pbkdf2_hmac;
 use sha1::Sha1;
 
@@ -82,6 +83,18 @@ pub(super) fn yaml(text: &str) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+/// Writes a value as YAML in block style, with a line feed at the end. Every
+/// text is in quotes: readers of YAML 1.1 take `yes` and `0x1` for others.
+pub(super) fn to_yaml(value: &Value) -> Result<String, Error> {
+    if value.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    let options = serde_saphyr::ser_options! { quote_all: true };
+    serde_saphyr::to_string_with_options(value, options).map_err(|error| {
+        Error::new(ErrorKind::BadSerialization, "as YAML").with_source(error)
+    })
 }
 
 #[cfg(test)]

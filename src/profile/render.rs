@@ -31,6 +31,7 @@ impl Renderer {
         env.add_filter("keyfile", quote::keyfile);
         env.add_filter("octets", quote::octets);
         env.add_filter("psk", quote::psk);
+        env.add_filter("to_yaml", quote::to_yaml);
         env.add_filter("yaml", quote::yaml);
         Ok(Self { env, context })
     }

@@ -25,6 +25,23 @@ pub(super) struct OsFile {
     pub(super) edits: Vec<StepFile>,
 }
 
+/// `profiles/role/NAME.yaml`: a place in a cluster.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RoleFile {
+    /// For people.
+    pub(super) title: String,
+    /// What the node does when it is powered up, for people: templates.
+    #[serde(default)]
+    pub(super) does: Vec<String>,
+    /// Files in `profiles/part/`, in order.
+    #[serde(default, rename = "use")]
+    pub(super) parts: Vec<Use>,
+    /// This role's own steps, after the parts.
+    #[serde(default)]
+    pub(super) edits: Vec<StepFile>,
+}
+
 /// A part that a profile is made of.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
@@ -67,13 +84,16 @@ pub(super) struct StepFile {
     /// Why there is no plan for this node on this image.
     pub(super) refuse: Option<String>,
 
-    // Content of `write`, `append` and `block`, one of the three.
+    // Content of `write`, `append` and `block`, one of these.
     /// A template in place.
     pub(super) content: Option<String>,
     /// A file of `profiles/templates/`, rendered.
     pub(super) template: Option<String>,
     /// A file of `firstboot/`, as it is.
     pub(super) file: Option<String>,
+    /// A file that the builder has downloaded, by its name; for `write` only.
+    /// Where the image goes without, the step is left out.
+    pub(super) artefact: Option<String>,
 
     /// Target of `symlink`.
     pub(super) to: Option<String>,

@@ -1,13 +1,14 @@
 //! One step of a profile, rendered into edits.
 
 use super::{
-    Access, Action, Edit, Part, ProfileErrorKind, render::Renderer,
-    schema::StepFile, source::Source,
+    Access, Action, Artefacts, Content, Edit, Part, ProfileErrorKind,
+    render::Renderer, schema::StepFile, source::Source,
 };
 
 /// Renders `step` and adds what it asks for to `edits`.
 pub(super) fn render(
     source: &Source,
+    artefacts: &Artefacts,
     renderer: &Renderer,
     step: &StepFile,
     edits: &mut Vec<Edit>,
@@ -18,21 +19,22 @@ pub(super) fn render(
         return Ok(());
     }
     let Some(each) = &step.each else {
-        return render_once(source, renderer, step, edits);
+        return render_once(source, artefacts, renderer, step, edits);
     };
     for renderer in renderer.each(each).map_err(ProfileErrorKind::Template)? {
-        render_once(source, &renderer, step, edits)?;
+        render_once(source, artefacts, &renderer, step, edits)?;
     }
     Ok(())
 }
 
 fn render_once(
     source: &Source,
+    artefacts: &Artefacts,
     renderer: &Renderer,
     step: &StepFile,
     edits: &mut Vec<Edit>,
 ) -> Result<(), ProfileErrorKind> {
-    let step = Step { source, renderer, step };
+    let step = Step { source, artefacts, renderer, step };
     let before = edits.len();
     let verbs = step.verbs(edits)?;
     if verbs != 1 {
@@ -50,6 +52,7 @@ fn render_once(
 
 struct Step<'s> {
     source: &'s Source,
+    artefacts: &'s Artefacts,
     renderer: &'s Renderer,
     step: &'s StepFile,
 }
@@ -80,9 +83,10 @@ impl Step<'_> {
         let mut count = || verbs = verbs.saturating_add(1);
         if let Some(path) = &step.write {
             count();
-            let content = self.content()?.into();
             let access = self.access(0o644)?;
-            add(self.text(path)?, Action::Write { content, access });
+            if let Some(content) = self.whole_content()? {
+                add(self.text(path)?, Action::Write { content, access });
+            }
         }
         if let Some(path) = &step.append {
             count();
@@ -175,6 +179,25 @@ impl Step<'_> {
             .map_err(ProfileErrorKind::Template)
     }
 
+    /// Returns the content of a file; none where it is one that the image
+    /// goes without.
+    fn whole_content(&self) -> Result<Option<Content>, ProfileErrorKind> {
+        let Some(name) = &self.step.artefact else {
+            return self.content().map(|text| Some(text.into()));
+        };
+        let StepFile { content, template, file, .. } = self.step;
+        if [content, template, file].into_iter().any(Option::is_some) {
+            return Err(need("artefact` alone, or `content"));
+        }
+        let name = self.text(name)?;
+        self.artefacts.get(&name).ok_or_else(|| {
+            ProfileErrorKind::Step(format!(
+                "no artefact `{name}` is for this node (there are: {})",
+                self.artefacts.names().collect::<Vec<_>>().join(", ")
+            ))
+        })
+    }
+
     fn content(&self) -> Result<String, ProfileErrorKind> {
         match (&self.step.content, &self.step.template, &self.step.file) {
             (Some(content), None, None) => self.text(content),
@@ -190,7 +213,7 @@ impl Step<'_> {
             }
             (None, None, Some(name)) => Source::firstboot(name)
                 .ok_or_else(|| missing("firstboot", name)),
-            _ => Err(need("content`, `template` or `file")),
+            _ => Err(need("content`, `template`, `file` or `artefact")),
         }
     }
 

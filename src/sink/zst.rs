@@ -8,7 +8,7 @@ use super::{
     SinkError, SinkErrorKind, Staged,
     packed::Written,
     source::Watch,
-    splice::{Block, Encoded, Format, Grain, Job, Ranges, Source},
+    splice::{Block, Encoded, Format, Grain, Job, Memo, Ranges, Source},
 };
 use crate::{
     disk::{
@@ -45,6 +45,7 @@ impl Default for ZstOptions {
 pub struct ZstBase {
     file: ImageFile,
     index: ZstIndex,
+    memo: Memo<(u32, u32)>,
 }
 
 impl ZstBase {
@@ -56,7 +57,7 @@ impl ZstBase {
     pub fn new(file: File) -> io::Result<Self> {
         let file = ImageFile::new(file)?;
         let index = ZstIndex::read(&file)?;
-        Ok(Self { file, index })
+        Ok(Self { file, index, memo: Memo::default() })
     }
 
     /// Returns where its frames are.
@@ -75,7 +76,8 @@ impl ZstBase {
             record: (frame.packed_len, frame.len),
         };
         let full = self.index.frames().iter().filter(|frame| frame.len > 0);
-        Source { file: self.file.file(), blocks: full.map(block).collect() }
+        let (file, blocks) = (self.file.file(), full.map(block).collect());
+        Source { file, blocks, memo: &self.memo }
     }
 }
 
@@ -162,6 +164,10 @@ impl Format for Zst {
 
     fn header(&self) -> Vec<u8> {
         Vec::new()
+    }
+
+    fn parameters(&self) -> [u8; 8] {
+        i64::from(self.level).to_le_bytes()
     }
 
     fn encode(

@@ -26,6 +26,13 @@ impl Report {
         self
     }
 
+    /// Says what failed, where the reasons were known before.
+    #[must_use]
+    pub fn about(mut self, what: impl Into<String>) -> Self {
+        self.what = what.into();
+        self
+    }
+
     /// Adds a cause in words.
     #[must_use]
     pub fn cause(mut self, cause: impl Into<String>) -> Self {

@@ -2,8 +2,11 @@
 
 mod by_hand;
 mod cuts;
+mod down;
 mod host_keys;
-mod node;
+mod k3s;
+mod kubeadm;
+pub mod node;
 mod proxy;
 mod runner;
-mod steps;
+pub mod steps;

@@ -1,6 +1,7 @@
 //! Secrets that are made before power-on, as a user meets them.
 
 mod card;
+mod clusters;
 mod kept;
 mod pki;
 mod sshd;

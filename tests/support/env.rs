@@ -70,18 +70,27 @@ impl Env {
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// Gives node3 the host keys of `tests/fixtures/identity`, so that what
-    /// is built does not depend on randomness.
+    /// Gives node3 and the clusters the identity of
+    /// `tests/fixtures/identity`, so that what is built does not depend on
+    /// randomness.
     pub fn known_identity(&self) {
-        let from = super::repository().join("tests/fixtures/identity/node3");
-        for file in super::files_under(&from) {
-            let name = file.file_name().unwrap().to_str().unwrap();
-            let name = format!("build/secrets/nodes/node3/{name}");
-            self.write(&name, fs::read(&file).unwrap());
-            self.chmod(&name, 0o600);
+        let from = super::repository().join("tests/fixtures/identity");
+        for (dir, to) in
+            [("node3", "nodes/node3"), ("k3s", "k3s"), ("k8s", "k8s")]
+        {
+            let from = from.join(dir);
+            for file in super::files_under(&from) {
+                let name = file.strip_prefix(&from).unwrap();
+                let name = format!("build/secrets/{to}/{}", name.display());
+                self.write(&name, fs::read(&file).unwrap());
+                self.chmod(&name, 0o600);
+            }
         }
-        for dir in ["secrets", "secrets/nodes", "secrets/nodes/node3"] {
-            self.chmod(&format!("build/{dir}"), 0o700);
+        let nodes = ["", "/nodes", "/nodes/node3"];
+        let k3s = ["/k3s", "/k3s/tls", "/k3s/tls/etcd"];
+        let k8s = ["/k8s", "/k8s/pki", "/k8s/pki/etcd"];
+        for dir in nodes.into_iter().chain(k3s).chain(k8s) {
+            self.chmod(&format!("build/secrets{dir}"), 0o700);
         }
     }
 
@@ -108,7 +117,14 @@ impl Env {
     /// Runs the program; paths in its output become `$WORK`, `$HOME` and
     /// `$REPOSITORY`.
     pub fn run(&self, args: &[&str]) -> Outcome {
-        let output = self.command().args(args).output().unwrap();
+        self.run_with(&[], args)
+    }
+
+    /// The same with environment variables.
+    pub fn run_with(&self, vars: &[(&str, &str)], args: &[&str]) -> Outcome {
+        let mut command = self.command();
+        command.envs(vars.iter().copied()).args(args);
+        let output = command.output().unwrap();
         let shown = |bytes: &[u8]| self.shown(&String::from_utf8_lossy(bytes));
         Outcome {
             code: output.status.code(),

@@ -4,7 +4,7 @@ use super::image::Case;
 use piflash::{
     base::probe::probe,
     inventory,
-    plan::{Action, Plan, PlanError},
+    plan::{Action, Artefacts, Hooks, Inputs, Plan, PlanError},
     profile::Profiles,
 };
 use std::fs;
@@ -12,19 +12,46 @@ use std::fs;
 /// Plans node3 on the made image `case`; `vars` are lines of YAML with six
 /// spaces in front.
 pub fn plan(case: &Case, vars: &str) -> Result<Plan, PlanError> {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("inventory.yml");
-    let text = format!(
+    let inventory = format!(
         "all:\n  hosts:\n    node3:\n      ansible_host: 192.168.71.23\n      \
          ssh_authorized_keys: []\n{vars}"
     );
-    fs::write(&path, text).unwrap();
+    plan_of(case, &inventory, "node3")
+}
+
+/// Plans a node of an inventory on the made image `case`, with all that a
+/// node of k3s could have downloaded.
+pub fn plan_of(
+    case: &Case,
+    inventory: &str,
+    node: &str,
+) -> Result<Plan, PlanError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("inventory.yml");
+    fs::write(&path, inventory).unwrap();
     let inventory = inventory::load(&path, None)
-        .unwrap_or_else(|e| panic!("{vars}: {e:?}"));
+        .unwrap_or_else(|e| panic!("{inventory}: {e:?}"));
     let facts = probe(&case.boot, &case.root, &case.table()).unwrap();
     let profiles = Profiles::load(None).unwrap();
-    let node = inventory.node("node3").unwrap();
-    Plan::new(node, &facts, &profiles, None, &[], super::image::TIME)
+    let mut artefacts = Artefacts::default();
+    for architecture in ["arm64", "armhf"] {
+        let name = format!("k3s-{architecture}");
+        artefacts.add(&name, name.clone().into());
+        let suffix = architecture.trim_end_matches("hf");
+        let name = format!("k3s-airgap-images-{suffix}.tar.zst");
+        artefacts.add(&name, name.clone().into());
+    }
+    Plan::new(&Inputs {
+        node: inventory.node(node).unwrap(),
+        inventory: &inventory,
+        facts: &facts,
+        profiles: &profiles,
+        identity: None,
+        files: &[],
+        hooks: &Hooks::default(),
+        artefacts: &artefacts,
+        time: super::image::TIME,
+    })
 }
 
 /// The text that a plan writes at `path`.

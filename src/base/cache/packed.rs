@@ -1,9 +1,9 @@
 //! Downloads that are kept as they came: .xz files of many blocks, which a
 //! compressed output can take over.
 
-use super::{Cache, entry::Entry, prune};
+use super::{Cache, entry::Entry};
 use crate::{
-    base::{digest::Sha256, fetch::Part, unpack::Format},
+    base::{digest::Sha256, fetch::Part, unpack::Format, whole::remove},
     disk::{ImageFile, xz::XzIndex},
     progress::Progress,
 };
@@ -47,7 +47,7 @@ impl Cache {
             return Ok(Some(file));
         }
         progress.fail();
-        prune::remove(&path)?;
+        remove(&path)?;
         Ok(None)
     }
 
@@ -77,7 +77,7 @@ impl Cache {
         }
         let to = self.packed_path(download);
         if part.keep(&to).is_err() {
-            let _ = prune::remove(at);
+            let _ = remove(at);
         }
     }
 

@@ -3,7 +3,11 @@
 
 use super::{Cache, lock::Lock, prune};
 use crate::{
-    base::{FileError, digest::Sha256, whole},
+    base::{
+        FileError,
+        digest::Sha256,
+        whole::{self, remove},
+    },
     progress::Progress,
 };
 use serde::{Deserialize, Serialize};
@@ -166,7 +170,7 @@ impl Cache {
             }
         }
         for path in [&record, &path] {
-            prune::remove(path).map_err(FileError::at("remove", path))?;
+            remove(path).map_err(FileError::at("remove", path))?;
         }
         let recipe = recipe.clone();
         Ok(Prepared::Missing(Slot { recipe, path, record, _lock: lock }))
@@ -217,8 +221,8 @@ impl Cache {
         entry: &PreparedEntry,
     ) -> io::Result<()> {
         let (path, record) = self.prepared_paths(&entry.recipe);
-        prune::remove(&record)?;
-        prune::remove(&path)
+        remove(&record)?;
+        remove(&path)
     }
 
     pub(super) fn prepared_dir(&self) -> PathBuf {

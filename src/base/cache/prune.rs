@@ -1,13 +1,10 @@
 use super::{
     Cache, Entry, PreparedEntry, digests, entry, lock::Lock, prepared,
 };
-use crate::base::digest::Sha256;
+use crate::base::{digest::Sha256, whole::remove};
 use std::{
-    collections::BTreeSet,
-    fs, io,
-    os::unix::fs::MetadataExt,
-    path::Path,
-    time::{Duration, SystemTime},
+    collections::BTreeSet, fs, io, os::unix::fs::MetadataExt, path::Path,
+    time::Duration,
 };
 
 /// What to remove from the cache.
@@ -132,9 +129,7 @@ impl Cache {
 
 /// Returns how long ago a time in seconds since 1970 is.
 pub(in crate::base) fn age(then: u64) -> Duration {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = now.map_or(0, |now| now.as_secs());
-    Duration::from_secs(now.saturating_sub(then))
+    Duration::from_secs(entry::now().saturating_sub(then))
 }
 
 /// A run that is about to write the record has a moment for it.
@@ -172,12 +167,4 @@ pub(in crate::base) fn files(
         }
     }
     Ok(files)
-}
-
-/// Removes a file that may be gone already.
-pub(in crate::base) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
 }

@@ -108,6 +108,11 @@ impl Space {
             .or_else(|| self.free.find(0, count))
     }
 
+    /// Returns what is free: `(start, len)`, ascending.
+    pub(super) fn free_runs(&self) -> Vec<(u64, u64)> {
+        self.free.map.iter().map(|(start, len)| (*start, *len)).collect()
+    }
+
     fn give(&mut self, count: u64) -> Vec<Piece> {
         if let Some(start) = self.pick(count) {
             self.free.take(start, count);

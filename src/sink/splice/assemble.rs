@@ -74,7 +74,8 @@ impl<F: Format> Assembly<'_, F> {
             })
             .collect();
         let Job { image, format, threads, .. } = self.job;
-        in_order(*image, format, &jobs, *threads, |blocks| {
+        let memo = self.job.source.as_ref().map(|source| source.memo);
+        in_order(*image, format, memo, &jobs, *threads, |blocks| {
             let mut out = Out { staged, position: 0, records: Vec::new() };
             out.append(&format.header())?;
             let mut done = Assembled::default();

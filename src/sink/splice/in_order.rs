@@ -1,6 +1,6 @@
 //! Blocks encoded by several threads and handed out in order.
 
-use super::{Encoded, Format};
+use super::{Encoded, Format, Memo};
 use crate::disk::ReadAt;
 use std::{
     collections::BTreeMap,
@@ -13,6 +13,7 @@ use std::{
 struct Work<'w, F: Format> {
     image: &'w dyn ReadAt,
     format: &'w F,
+    memo: Option<&'w Memo<F::Record>>,
     /// Ranges `(offset, len)` of the image.
     jobs: &'w [(u64, u64)],
     /// Blocks that may be under way or done and not yet handed out: they
@@ -40,6 +41,7 @@ pub(super) struct Blocks<'w, F: Format>(&'w Work<'w, F>);
 pub(super) fn in_order<F: Format, R>(
     image: &dyn ReadAt,
     format: &F,
+    memo: Option<&Memo<F::Record>>,
     jobs: &[(u64, u64)],
     threads: usize,
     body: impl FnOnce(&Blocks<F>) -> R,
@@ -48,6 +50,7 @@ pub(super) fn in_order<F: Format, R>(
     let work = Work {
         image,
         format,
+        memo,
         jobs,
         ahead: threads.saturating_mul(2),
         state: Mutex::new(State {
@@ -74,7 +77,11 @@ pub(super) fn in_order<F: Format, R>(
 impl<F: Format> Work<'_, F> {
     fn run(&self) {
         while let Some((number, (offset, len))) = self.next() {
-            let block = self.format.encode(self.image, offset, len);
+            let (format, image) = (self.format, self.image);
+            let block = match self.memo {
+                Some(memo) => memo.encode(format, image, offset, len),
+                None => format.encode(image, offset, len),
+            };
             self.state().done.insert(number, block);
             self.changed.notify_all();
         }

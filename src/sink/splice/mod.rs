@@ -16,6 +16,7 @@
 mod assemble;
 mod cuts;
 mod in_order;
+mod memo;
 
 use super::{SinkError, Staged};
 use crate::{disk::ReadAt, progress::Progress};
@@ -23,6 +24,7 @@ pub(super) use assemble::Assembled;
 use assemble::Assembly;
 use cuts::Piece;
 pub(super) use cuts::{Grain, Ranges};
+pub(super) use memo::Memo;
 use std::{fs::File, io};
 
 /// A format whose blocks can be encoded and copied by themselves.
@@ -32,6 +34,9 @@ pub(super) trait Format: Sync {
 
     /// Returns what stands in front of the blocks.
     fn header(&self) -> Vec<u8>;
+
+    /// Returns what the bytes of a block depend on beside its content.
+    fn parameters(&self) -> [u8; 8];
 
     /// Encodes a part of an image. The same content gives the same bytes.
     fn encode(
@@ -80,6 +85,8 @@ impl<R> Block<R> {
 pub(super) struct Source<'f, R> {
     pub(super) file: &'f File,
     pub(super) blocks: Vec<Block<R>>,
+    /// What was encoded for other images over it.
+    pub(super) memo: &'f Memo<R>,
 }
 
 /// How an image becomes a file.

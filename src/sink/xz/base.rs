@@ -3,7 +3,7 @@ use crate::{
         ImageFile,
         xz::{Check, XzBlock, XzError, XzErrorKind, XzIndex},
     },
-    sink::splice::{Block, Source},
+    sink::splice::{Block, Memo, Source},
 };
 use std::{fs::File, path::Path};
 
@@ -12,6 +12,7 @@ use std::{fs::File, path::Path};
 pub struct XzBase {
     file: ImageFile,
     index: XzIndex,
+    memo: Memo<(u64, u64)>,
 }
 
 impl XzBase {
@@ -34,7 +35,7 @@ impl XzBase {
         let io = |e| XzError { offset: 0, kind: XzErrorKind::Io(e) };
         let file = ImageFile::new(file).map_err(io)?;
         let index = XzIndex::read(&file)?;
-        Ok(Self { file, index })
+        Ok(Self { file, index, memo: Memo::default() })
     }
 
     /// Returns where its blocks are.
@@ -60,6 +61,7 @@ impl XzBase {
             record: (block.unpadded, block.len),
         };
         let full = self.index.blocks().iter().filter(|block| block.len > 0);
-        Source { file: self.file(), blocks: full.map(block).collect() }
+        let blocks = full.map(block).collect();
+        Source { file: self.file(), blocks, memo: &self.memo }
     }
 }

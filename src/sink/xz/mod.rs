@@ -127,6 +127,11 @@ impl Format for Xz {
         stream_header(self.0.check).to_vec()
     }
 
+    fn parameters(&self) -> [u8; 8] {
+        let [_, _, _, _, _, _, _, check, ..] = stream_header(self.0.check);
+        [self.0.preset, check, 0, 0, 0, 0, 0, 0]
+    }
+
     fn encode(
         &self,
         image: &dyn ReadAt,

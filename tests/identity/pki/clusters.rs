@@ -1,6 +1,6 @@
 use super::{K3S, K8S, NOW, openssl, read_back, written};
 use crate::support::oracle::{run, run_with};
-use piflash::identity::{K3s, K8s, Secret, kubeconfig};
+use piflash::identity::{K3s, K8s, Kept, Secret, kubeconfig};
 use std::{fs, path::Path};
 
 const K3S_CAS: [&str; 5] = [

@@ -1,7 +1,7 @@
 //! Directories that somebody or something has been at.
 
 use super::{K3S, K8S, read_back};
-use piflash::identity::{AuthorityError, K3s, K8s, Secret, Why};
+use piflash::identity::{AuthorityError, K3s, K8s, Kept, Secret, Why};
 use proptest::prelude::*;
 
 #[test]

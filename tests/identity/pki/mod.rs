@@ -4,7 +4,7 @@ mod clusters;
 mod damaged;
 
 use crate::support::oracle::run;
-use piflash::identity::{Files, K3s, K8s, Secret};
+use piflash::identity::{Files, K3s, K8s, Kept, Secret};
 use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 use tempfile::TempDir;
 

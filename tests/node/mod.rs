@@ -1,0 +1,7 @@
+//! `piflash status` and `piflash down`, with real sshds as nodes.
+
+mod api;
+mod down;
+mod nodes;
+mod status;
+mod watch;
