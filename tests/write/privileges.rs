@@ -56,8 +56,11 @@ fn a_user_needs_root_for_nothing_but_opening() {
     let expected = fs::read(at("made.img")).unwrap();
     let env = Env::new();
     let card = Loop::used(&env.work(), "card", 12 * MIB);
+    let setpriv = run("sh", &["-c", "command -v setpriv"]).unwrap();
+    let setpriv = String::from_utf8(setpriv).unwrap();
+    let setpriv = setpriv.trim();
     let write = || {
-        let output = Command::new("setpriv")
+        let output = Command::new(setpriv)
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
             .arg(at("piflash"))
             .args(["write", "./made.img", card.path(), "--allow-fixed"])
@@ -88,9 +91,7 @@ fn a_user_needs_root_for_nothing_but_opening() {
     assert!(said.contains("this user may not write to it"), "{said}");
     assert!(card.is_untouched());
 
-    let setpriv = run("sh", &["-c", "command -v setpriv"]).unwrap();
-    let setpriv = String::from_utf8(setpriv).unwrap();
-    fs::copy(setpriv.trim(), at("bin/lent")).unwrap();
+    fs::copy(setpriv, at("bin/lent")).unwrap();
     chmod(&at("bin/lent"), 0o4755);
     let lent = at("bin/lent");
     script(&format!(

@@ -99,6 +99,9 @@ fn partitioned(dir: &Path) -> Loop {
     run_with("sfdisk", &["-q", path], b"label: dos\nstart=2048, type=83\n")
         .unwrap();
     let card = Loop::of(&file, &["-P"]);
+    // A kernel may know nothing of partition tables; one that does has added
+    // it already, and says so.
+    let _ = run("partx", &["-a", card.path()]);
     let part = format!("{}p1", card.path());
     run("mke2fs", &["-q", "-F", "-t", "ext4", &part]).unwrap();
     card

@@ -3,7 +3,7 @@
 use super::{
     BLOCK, CHUNK, DeviceErrorKind, HEAD, Run, Runs, Target,
     buffer::Buffer,
-    flow::{Digest, Job, digest},
+    flow::{Digest, Job, digest, is_zero},
 };
 use crate::progress::Progress;
 use std::{
@@ -299,7 +299,7 @@ impl<'c> Card<'c> {
             .map_err(failed("reading", run.start))?;
         Ok(match record.digest {
             Some(expected) => digest(bytes) == expected,
-            None => bytes.iter().all(|byte| *byte == 0),
+            None => is_zero(bytes),
         })
     }
 

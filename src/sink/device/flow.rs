@@ -324,6 +324,13 @@ pub(super) fn plan(
     Ok((data, zero.within(&Runs::new([(0, disk.size())]))))
 }
 
+static ZEROS: [u8; 4096] = [0; 4096];
+
+/// Returns whether all bytes are zero.
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(ZEROS.len()).all(|part| ZEROS.starts_with(part))
+}
+
 /// Cuts bytes where long runs of zero blocks begin and end.
 fn zero_runs(bytes: &[u8]) -> Vec<(std::ops::Range<usize>, bool)> {
     let block = to_usize(BLOCK);
@@ -331,7 +338,7 @@ fn zero_runs(bytes: &[u8]) -> Vec<(std::ops::Range<usize>, bool)> {
     let mut start = 0usize;
     for part in bytes.chunks(block) {
         let end = start.saturating_add(part.len());
-        let zero = part.iter().all(|byte| *byte == 0);
+        let zero = is_zero(part);
         match runs.last_mut() {
             Some((run, kind)) if *kind == zero => run.end = end,
             _ => runs.push((start..end, zero)),

@@ -123,15 +123,16 @@ fn a_card_that_is_pulled_out_does_not_boot() {
             // Before the first write was on it.
             assert_eq!(error.left, Left::Unknown);
         } else if error.left == Left::Unknown {
-            // The head was given to it, and then it was gone.
+            // It was gone when the head was given to it, or just behind.
             unknown += 1;
-            assert!(found[..1 << 20] == bytes[..1 << 20]);
+            let whole = found[..1 << 20] == bytes[..1 << 20];
+            assert!(whole || is_erased(&target), "{after}");
         } else {
             assert_eq!(error.left, Left::Erased, "{after}");
             assert!(is_erased(&target), "{after}");
         }
     }
-    assert!(unknown <= 1);
+    assert!(unknown <= 2, "{unknown}");
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn one(target: &Arc<Faulty>, image: &[u8], way: &str) -> Written {
 /// all, whatever was there before.
 #[test]
 fn the_image_is_on_the_device() {
-    for size in [9 * MIB, 9 * MIB + 512, 6 * MIB - 512, MIB, MIB / 2, 512] {
+    for size in [9 * MIB, 6 * MIB - 512, MIB, 512] {
         let image = image(size);
         for (sector, clears) in
             [(512, false), (512, true), (4096, false), (4096, true)]

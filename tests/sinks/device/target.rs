@@ -119,11 +119,11 @@ impl Target for Faulty {
         }
         let mut kept = self.bytes.lock().unwrap();
         let end = self.faults.counterfeit.unwrap_or(u64::MAX);
-        for (at, byte) in (offset..).zip(bytes) {
-            if at < end {
-                let flip = self.faults.flipped == Some(at);
-                kept[at as usize] = byte ^ u8::from(flip);
-            }
+        let len = end.saturating_sub(offset).min(bytes.len() as u64) as usize;
+        let start = offset as usize;
+        kept[start..][..len].copy_from_slice(&bytes[..len]);
+        if touches(offset, len, self.faults.flipped) {
+            kept[self.faults.flipped.unwrap() as usize] ^= 1;
         }
         Ok(())
     }
