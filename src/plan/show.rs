@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::Plan;
+use super::{Cluster, Plan};
 use crate::{
     base::digest::Sha256,
     profile::{Access, Action, Content, Edit},
@@ -36,6 +36,15 @@ impl Plan {
                 let _ = writeln!(text, "{:36}{}", "", edit.why);
             }
         }
+        if let Some((role, cluster)) =
+            self.role.as_ref().zip(self.cluster.as_ref())
+        {
+            let _ =
+                writeln!(text, "role: {role}, API at {}", cluster.endpoint());
+        }
+        for does in &self.does {
+            let _ = writeln!(text, "power-up: {does}");
+        }
         for note in &self.notes {
             let _ = writeln!(text, "note: {note}");
         }
@@ -49,6 +58,8 @@ impl Plan {
             "version": VERSION,
             "node": self.node,
             "profile": self.profile,
+            "role": self.role,
+            "endpoint": self.cluster.as_ref().map(Cluster::endpoint),
             "edits": self.edits.iter().map(edit_json).collect::<Vec<_>>(),
             "notes": self.notes,
         })
