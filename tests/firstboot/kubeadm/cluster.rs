@@ -120,7 +120,8 @@ case $config:$rest in
 */admin.conf:' get --raw /readyz')
     [ -e cluster/api ] || no "The connection to the server was refused"
     ;;
-/dev/null:*/cluster-info)
+*/nobody.conf:*/cluster-info)
+    grep -q 'username: nobody' "$config" || no 'Please enter Username: error: EOF'
     grep -qx "$server" remote/answers || no "connection refused"
     cat remote/cluster-info
     ;;

@@ -38,6 +38,21 @@ fn a_worker_waits_for_its_cluster() {
     }
 }
 
+/// The real kubectl, which would like to talk to somebody where it has no
+/// credentials.
+#[test]
+fn kubectl_asks_for_nothing() {
+    let node = node(&SHELLS[0], &[]);
+    node.remove("programs/kubectl");
+    node.script(
+        "usr/local/lib/piflash/steps/ask",
+        ". \"$PIFLASH_ROOT/usr/local/lib/piflash/k8s.sh\"\n\
+         answers 127.0.0.1:1 || cat \"$run/cluster-info.error\"",
+    );
+    let said = run(&node, "ask").unwrap();
+    assert!(said.contains("127.0.0.1:1 was refused"), "{said}");
+}
+
 #[test]
 fn a_power_cut_at_any_moment_never_resets_a_member() {
     for shell in SHELLS {
