@@ -11,6 +11,9 @@ pub trait Progress: Sync {
     /// Bytes done since the last call.
     fn advance(&self, bytes: u64);
 
+    /// What the stage waits for, in one word; it may change.
+    fn limited_by(&self, _what: &'static str) {}
+
     /// The stage is done.
     fn finish(&self);
 

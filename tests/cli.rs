@@ -58,6 +58,10 @@ fn help_fits_a_terminal() {
         &["plan", "--help"],
         &["build", "--help"],
         &["images", "--help"],
+        &["write", "--help"],
+        &["inspect", "--help"],
+        &["verify", "--help"],
+        &["diff", "--help"],
     ] {
         let outcome = env.run(args);
         assert_eq!(outcome.code, Some(0), "{outcome}");

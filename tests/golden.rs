@@ -14,6 +14,10 @@ use crate::support::{
     releases::Releases, repository, tree,
 };
 
+/// Says of all the rest what it is, and of the base what mke2fs made of it:
+/// tests of `inspect` read it.
+const MANIFEST: &str = "/etc/piflash/manifest.json";
+
 /// One test a case, so that they run side by side.
 macro_rules! cases {
     ($($test:ident: $name:literal $($variant:literal)?,)*) => {
@@ -37,11 +41,15 @@ cases! {
     debian: "debian",
     trixie: "trixie",
     trixie_agent: "trixie" "agent",
+    trixie_k8s_master: "trixie" "k8s-master",
+    trixie_k8s_worker: "trixie" "k8s-worker",
     trixie_cloud_init: "trixie-cloud-init",
     ubuntu_20_04: "ubuntu-20.04",
     ubuntu_22_04: "ubuntu-22.04",
     ubuntu_22_04_wifi: "ubuntu-22.04" "wifi",
     ubuntu_24_04: "ubuntu-24.04",
+    ubuntu_24_04_k8s_master: "ubuntu-24.04" "k8s-master",
+    ubuntu_24_04_k8s_worker: "ubuntu-24.04" "k8s-worker",
     ubuntu_24_04_server: "ubuntu-24.04" "server",
     ubuntu_25_10: "ubuntu-25.10",
     ubuntu_26_04: "ubuntu-26.04",
@@ -84,21 +92,30 @@ fn snapshots(name: &str) -> insta::Settings {
     settings
 }
 
-/// The case's inventory; what a kubeadm master needs comes from `releases`.
-fn inventory(
-    name: &str,
-    dash: &str,
-    variant: &str,
-    releases: &Releases,
-) -> String {
+/// The case's inventory.
+fn inventory(name: &str, dash: &str, variant: &str) -> String {
     let path = repository()
         .join("tests/cases")
         .join(name)
         .join(format!("inventory{dash}{variant}.yml"));
     let text = fs::read_to_string(&path)
         .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let vars = format!("  vars:\n{}", releases.variables());
+    let vars = format!("  vars:\n{}", Releases::known_variables());
     text.replace("  vars:\n", &vars)
+}
+
+/// Puts what the node's role needs into the cache. URLs are part of what is
+/// written, so they must not have the port of a server in them.
+fn fill_cache(env: &Env, inventory: &str) {
+    let releases = Releases::start();
+    let lines = inventory.lines();
+    let direct: Vec<&str> =
+        lines.filter(|line| !line.contains(" proxy_url:")).collect();
+    env.write("inventory.yml", direct.join("\n") + "\n");
+    let proxy = releases.server.url("/");
+    let args = ["plan", "node3", "--image", "base.img"];
+    let filled = env.run_with(&[("http_proxy", &proxy)], &args);
+    assert_eq!(filled.code, Some(0), "{filled}");
 }
 
 /// Each partition is sound to its own checker.
@@ -117,7 +134,7 @@ fn contents(plan: &str) -> String {
     for edit in plan["edits"].as_array().unwrap() {
         let path = edit["path"].as_str().unwrap();
         let Some(content) = edit["content"].as_str() else { continue };
-        let own = ["/usr/local/", "/etc/systemd/system/"];
+        let own = ["/usr/local/", "/etc/systemd/system/", MANIFEST];
         if !own.iter().any(|folder| path.starts_with(folder)) {
             text += &format!("=== {path}\n{content}\n");
         }
@@ -167,15 +184,15 @@ fn becomes_a_node(name: &str, variant: &str) {
     let env = Env::new();
     let base = env.work().join("base.img");
     case.write(&base).unwrap();
-    let releases = Releases::start();
-    let inventory = inventory(name, dash, variant, &releases);
-    env.write("inventory.yml", inventory);
-    env.known_identity();
+    let inventory = inventory(name, dash, variant);
     let hooks = repository().join("tests/cases").join(name).join("hooks");
     for hook in files_under(&hooks) {
         let file = hook.file_name().unwrap().to_str().unwrap();
         env.write(&format!("hooks/{file}"), fs::read(&hook).unwrap());
     }
+    fill_cache(&env, &inventory);
+    env.write("inventory.yml", inventory);
+    env.known_identity();
 
     let plan = env.run(&["plan", "node3", "--image", "base.img"]);
     assert_eq!(plan.code, Some(0), "{name}: {plan}");
@@ -197,7 +214,14 @@ fn becomes_a_node(name: &str, variant: &str) {
     let (boot, root) = case.offsets();
     let before = tree::lines(&base, boot, root).unwrap();
     let after = tree::lines(&image, boot, root).unwrap();
-    let changes = tree::diff(&before, &after).join("\n");
+    let changes =
+        tree::diff(&before, &after).into_iter().map(|line| {
+            match line.split_once(MANIFEST) {
+                Some((root, _)) => format!("{root}{MANIFEST}"),
+                None => line,
+            }
+        });
+    let changes = changes.collect::<Vec<_>>().join("\n");
     let of = |kind: &str| format!("{variant}{dash}{kind}");
     snapshots(name).bind(|| {
         insta::assert_snapshot!(of("plan"), plan.stdout);

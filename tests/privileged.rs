@@ -6,12 +6,14 @@ use crate::support::{
     image::Case,
     oracle::{self, run},
     repository, tree,
+    vendor::Vendor,
 };
 use piflash::base::demo;
 use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// A mounted partition, unmounted when dropped.
@@ -25,6 +27,20 @@ impl Mount {
         let (image, to) = (image.to_str().unwrap(), at.to_str().unwrap());
         run("mount", &["-t", "ext4", "-o", &options, image, to]).unwrap();
         Self(at)
+    }
+
+    /// A file system in memory with so many KiB.
+    fn tmpfs(at: &Path, kib: u32) -> Self {
+        fs::create_dir_all(at).unwrap();
+        let size = format!("size={kib}k");
+        let to = at.to_str().unwrap();
+        run("mount", &["-t", "tmpfs", "-o", &size, "none", to]).unwrap();
+        Self(at.to_owned())
+    }
+
+    fn resize(&self, kib: u32) {
+        let size = format!("remount,size={kib}k");
+        run("mount", &["-o", &size, self.0.to_str().unwrap()]).unwrap();
     }
 }
 
@@ -88,5 +104,35 @@ fn the_kernel_mounts_built_nodes() {
             .unwrap();
         drop(mount);
         oracle::e2fsck(&image, root).unwrap();
+    }
+}
+
+/// Wherever the disk gets full: the download and the image grow together.
+#[test]
+#[ignore = "needs root, to mount a tmpfs"]
+fn a_cache_without_room_says_so_and_with_more_the_download_goes_on() {
+    let vendor = Vendor::start(1, Duration::ZERO);
+    let size = vendor.images[0].size as u64;
+    for kib in [8, 64, 1024, 2100, 3000] {
+        let env = vendor.customer(&[0]);
+        let cache = env.home().join(".cache/piflash");
+        let mount = Mount::tmpfs(&cache, kib);
+        let full = env.run(&["build", "node1"]);
+        assert_eq!(full.code, Some(1), "{kib}: {full}");
+        for said in ["no space left for", "make room", "PIFLASH_CACHE"] {
+            assert!(full.stderr.contains(said), "{kib}: `{said}`: {full}");
+        }
+        assert!(!env.work().join("build").exists(), "{kib}: {full}");
+        let images = fs::read_dir(cache.join("images"));
+        assert_eq!(images.map_or(0, Iterator::count), 0, "{kib}: {full}");
+        vendor.asked();
+
+        mount.resize(65_536);
+        let outcome = env.run(&["build", "node1"]);
+        assert_eq!(outcome.code, Some(0), "{kib}: {outcome}");
+        let sent: usize = vendor.server.requests().iter().map(|r| r.sent).sum();
+        assert!(sent as u64 <= size, "{kib}: {sent}");
+        let verify = env.run(&["images", "verify"]);
+        assert_eq!(verify.code, Some(0), "{kib}: {verify}");
     }
 }

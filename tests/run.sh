@@ -16,20 +16,80 @@ say() {
     printf '\n== %s\n' "$*"
 }
 
-# Program and the package that has it.
+# Program, or file, and the package that has it.
 needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     mkfs.vfat:dosfstools fsck.vfat:dosfstools mcopy:mtools sfdisk:fdisk
-    xz:xz-utils zstd:zstd zip:zip shellcheck:shellcheck busybox:busybox
+    xz:xz-utils zstd:zstd zip:zip bmaptool:bmap-tools shellcheck:shellcheck busybox:busybox
     dash:dash python3:python3 gpg:gnupg losetup:mount mkfs.btrfs:btrfs-progs
     mkfs.xfs:xfsprogs script:bsdutils nmcli:network-manager
     netplan:netplan.io wpa_supplicant:wpasupplicant openssl:openssl
     kubectl:kubernetes-client ssh:openssh-client ssh-keygen:openssh-client
-    sshd:openssh-server"
+    sshd:openssh-server mmdebstrap:mmdebstrap qemu-img:qemu-utils
+    containerd:containerd
+    /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring"
+case $(uname -m) in
+aarch64) needed="$needed qemu-system-aarch64:qemu-system-arm" ;;
+*) needed="$needed qemu-system-x86_64:qemu-system-x86" ;;
+esac
+# Without root, mmdebstrap needs a range of user ids.
+[ "$(id -u)" = 0 ] || needed="$needed newuidmap:uidmap"
 
 missing() {
     for pair in $needed; do
-        command -v "${pair%:*}" >/dev/null || echo "${pair#*:}"
+        [ -e "${pair%:*}" ] || command -v "${pair%:*}" >/dev/null ||
+            echo "${pair#*:}"
     done | sort -u | tr '\n' ' '
+    python3 -c 'import ensurepip' 2>/dev/null || echo "python3-venv "
+    python3 -c 'import yaml' 2>/dev/null || echo "python3-yaml "
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# apt-get whose packages may come from the backports of the mirror that this
+# machine uses already, for this one run: the machine's own list of sources
+# stays as it is.
+with_backports() {
+    # shellcheck disable=SC1091 # the machine's
+    suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    # shellcheck disable=SC2016 # apt's variables
+    mirror=$(apt-get indextargets --format \
+        '$(CREATED_BY)|$(ORIGIN)|$(LABEL)|$(CODENAME)|$(REPO_URI)' |
+        sed -n "s/^Packages|Debian|Debian|$suite|//p" | head -n 1)
+    [ -n "$mirror" ] || return 1
+    list=$(mktemp)
+    # apt reads it as a user of its own.
+    chmod 644 "$list"
+    [ ! -e /etc/apt/sources.list ] || cat /etc/apt/sources.list >"$list"
+    keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    echo "deb [signed-by=$keys] $mirror $suite-backports main" >>"$list"
+    code=0
+    as_root apt-get -o Dir::Etc::sourcelist="$list" update &&
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get -o Dir::Etc::sourcelist="$list" "$@" \
+            -t "$suite-backports" || code=1
+    rm -f "$list"
+    return "$code"
+}
+
+# Takes no package away for another. Where one of the same family came from
+# Debian's backports (qemu-utils for qemu-system-x86), Debian's own do not fit
+# beside it.
+install() {
+    if apt-get -s install --no-remove "$@" >/dev/null 2>&1; then
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y --no-install-recommends --no-remove "$@"
+        return
+    fi
+    # shellcheck disable=SC2016 # dpkg's variables
+    if dpkg-query -W -f '${Version}\n' | grep -q '~bpo'; then
+        say "$* from backports"
+        with_backports install -y --no-install-recommends --no-remove "$@"
+    else
+        # Says what is in the way.
+        apt-get -s install --no-remove "$@"
+    fi
 }
 
 packages=$(missing)
@@ -40,12 +100,11 @@ if [ -n "$packages" ]; then
             "(or what has their programs): $packages" >&2
         exit 1
     fi
-    root=
-    [ "$(id -u)" = 0 ] || root=sudo
-    $root apt-get update
-    # shellcheck disable=SC2086 # one word a package
-    $root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y --no-install-recommends $packages
+    as_root apt-get update
+    # One that cannot be had must not keep the others away.
+    for package in $packages; do
+        install "$package" || true
+    done
     packages=$(missing)
     if [ -n "$packages" ]; then
         echo "tests/run.sh: still missing after apt-get: $packages" >&2
@@ -76,6 +135,9 @@ git ls-files firstboot images tests .ci | while read -r file; do
         echo "$file"
     fi
 done | grep -v '^tests/cases/' | xargs -r shellcheck -x
+
+say "linters of the GitHub Action"
+sh tests/lint-actions.sh
 
 say "cargo test"
 cargo test
@@ -112,11 +174,22 @@ if reason=$(privileged); then
     [ -z "$lacking" ] ||
         echo "NOT RUN: privileged tests of$lacking, which the kernel lacks"
     cargo test --test main -- --ignored --skip measure "$@"
-    tier="and the privileged tests${lacking:+ (but for$lacking)} "
+    tier="and the privileged tests${lacking:+ (but for$lacking)}"
 else
     echo "NOT RUN: the privileged tests need root, loop devices and ext4 in" \
         "the kernel ($reason)"
-    tier="but NOT the privileged tests ($reason) "
+    tier="but NOT the privileged tests ($reason)"
 fi
 
-say "all checks and tests ${tier}passed"
+say "cargo test --test vm -- --ignored --skip long:: (virtual machines)"
+# The lab images are built from Debian's packages.
+if reason=$(sh tests/vm/lab/build.sh --mirror 2>&1); then
+    # An emulated processor keeps a core busy.
+    cargo test --test vm -- --ignored --skip long:: --test-threads 2
+    tier="$tier, and the virtual machines,"
+else
+    echo "NOT RUN: virtual machines ($reason)"
+    tier="$tier, but NOT the virtual machines,"
+fi
+
+say "all checks and tests $tier passed"

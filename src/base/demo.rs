@@ -1,20 +1,16 @@
 //! The image that is part of the program: it has Raspberry Pi OS's layout,
 //! but does not boot. `images/demo/build.sh` makes it.
 
-use super::digest::Hasher;
+use super::unpack::{self, Limits, UnpackError};
 use serde::Deserialize;
 use std::{
     fs::File,
-    io::{self, Read},
-    os::unix::fs::FileExt,
+    io,
     path::{Path, PathBuf},
 };
 
 const PACKED: &[u8] = include_bytes!("../../images/demo/demo.img.zst");
 const RECORD: &str = include_str!("../../images/demo/demo.yaml");
-
-/// Zero blocks of this size become holes.
-const BLOCK: usize = 4096;
 
 /// What was written down when the demo image was made.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -72,38 +68,18 @@ fn unpack_checked(
     dir: &Path,
 ) -> Result<File, DemoError> {
     let write = |source| DemoError::Write { dir: dir.to_owned(), source };
-    let damaged = |error: io::Error| DemoError::Damaged(error.to_string());
     let file = tempfile::tempfile_in(dir).map_err(write)?;
-    file.set_len(record.size).map_err(write)?;
-
-    let mut stream = zstd::Decoder::new(packed)
-        .map_err(damaged)?
-        // One byte more than recorded tells a longer image from a whole one.
-        .take(record.size.saturating_add(1));
-    let mut hash = Hasher::default();
-    let mut offset = 0u64;
-    let mut block = Vec::with_capacity(BLOCK);
-    loop {
-        block.clear();
-        let read = io::Read::by_ref(&mut stream)
-            .take(u64::try_from(BLOCK).unwrap_or(u64::MAX))
-            .read_to_end(&mut block)
-            .map_err(damaged)?;
-        if read == 0 {
-            break;
-        }
-        hash.update(&block);
-        if block.iter().any(|byte| *byte != 0) {
-            file.write_all_at(&block, offset).map_err(write)?;
-        }
-        offset = offset.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
-    }
-    if offset != record.size {
-        let size = record.size;
-        let what = format!("it has {offset} bytes instead of {size}");
-        return Err(DemoError::Damaged(what));
-    }
-    let hex = hash.finish().to_string();
+    let limits = Limits { size: Some(record.size), ..Limits::default() };
+    // Only of a .zip is the whole asked for.
+    let whole = || Err(io::ErrorKind::Unsupported.into());
+    let unpacked =
+        unpack::unpack(packed, whole, &file, &limits).map_err(|error| {
+            match error {
+                UnpackError::Write(source) => write(source),
+                error => DemoError::Damaged(error.to_string()),
+            }
+        })?;
+    let hex = unpacked.sha256.to_string();
     if hex != record.sha256 {
         return Err(DemoError::Damaged(format!(
             "its SHA-256 is {hex} instead of {}",
@@ -130,8 +106,11 @@ mod tests {
     fn a_damaged_image_is_never_handed_out() {
         let size = record().unwrap().size;
         for (message, expected) in [
-            (complaint(PACKED, |r| r.size += 1), format!("has {size} bytes")),
-            (complaint(PACKED, |r| r.size -= 1), format!("has {size} bytes")),
+            (
+                complaint(PACKED, |r| r.size += 1),
+                format!("{size} bytes instead of"),
+            ),
+            (complaint(PACKED, |r| r.size -= 1), "more than".to_owned()),
             (
                 complaint(PACKED, |r| r.sha256 = "0".repeat(64)),
                 format!("instead of {}", "0".repeat(64)),

@@ -4,9 +4,13 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use std::{
     fmt,
+    fs::File,
     io::{self, Read},
+    os::unix::fs::FileExt,
     str::FromStr,
 };
+
+use crate::progress::Progress;
 
 /// A SHA-256 digest; as text 64 hexadecimal digits, written in lower case.
 #[derive(
@@ -45,6 +49,42 @@ impl Sha256 {
         let mut hasher = Hasher::default();
         hasher.read(reader, seen)?;
         Ok(hasher.finish())
+    }
+}
+
+impl Sha256 {
+    /// Reads all of a file as a stage of its own, whose end the caller tells.
+    pub(super) fn of_file(
+        file: &File,
+        stage: &'static str,
+        progress: &dyn Progress,
+    ) -> io::Result<Self> {
+        progress.start(stage, Some(file.metadata()?.len()));
+        Self::of_reader(FromStart::of(file), |read| {
+            progress.advance(u64::try_from(read).unwrap_or(u64::MAX));
+        })
+    }
+}
+
+/// Reads a file from its start; the file's own position, which others may
+/// share, stays.
+pub(super) struct FromStart<'f> {
+    file: &'f File,
+    at: u64,
+}
+
+impl<'f> FromStart<'f> {
+    pub(super) fn of(file: &'f File) -> Self {
+        Self { file, at: 0 }
+    }
+}
+
+impl Read for FromStart<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buf, self.at)?;
+        let more = u64::try_from(read).unwrap_or(u64::MAX);
+        self.at = self.at.saturating_add(more);
+        Ok(read)
     }
 }
 

@@ -1,15 +1,14 @@
 //! A base image: opened, its partitions found, its facts read.
 
 use std::{
-    cell::OnceCell,
     fs::{self, File},
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use super::{
-    cache::{Cache, Cached},
+    cache::{Cache, Cached, LocalError},
     demo::{self, DemoError},
     digest::Sha256,
     facts::{Facts, FsKind},
@@ -19,7 +18,7 @@ use super::{
     unpack::Format,
 };
 use crate::{
-    disk::{Cursor, ImageFile, Overlay, ReadAt, Window},
+    disk::{ImageFile, Overlay, ReadAt, Window},
     fs::{Fat, FsError, Reader, ext4_view::Ext4View},
     progress::Progress,
 };
@@ -31,6 +30,13 @@ pub enum Origin {
     Demo,
     /// A raw image in a file of the user's.
     File(PathBuf),
+    /// A compressed image in a file of the user's, unpacked in the cache.
+    Packed {
+        /// The file.
+        path: PathBuf,
+        /// Its digest.
+        sha256: Sha256,
+    },
     /// A download in the cache.
     Download {
         /// Digest of the file as it was downloaded.
@@ -50,7 +56,7 @@ pub struct Image {
     /// What it is.
     pub facts: Facts,
     device: Arc<ImageFile>,
-    digest: OnceCell<Sha256>,
+    digest: OnceLock<Sha256>,
 }
 
 /// Why an image cannot be a base.
@@ -67,16 +73,20 @@ pub enum ImageError {
     /// The built-in image cannot be unpacked.
     #[error("the demo image cannot be unpacked")]
     Demo(#[source] DemoError),
-    /// The file is compressed.
-    #[error("{} is compressed ({format})", .path.display())]
-    Compressed {
+    /// The file is compressed, and there is no cache to unpack it to.
+    #[error(
+        "{} is compressed ({format}), and there is no cache to unpack it to",
+        .path.display()
+    )]
+    NoCache {
         /// The file.
         path: PathBuf,
         /// Its format.
         format: Format,
-        /// The command that unpacks it.
-        command: &'static str,
     },
+    /// The file is compressed, and cannot be unpacked.
+    #[error(transparent)]
+    Local(#[from] LocalError),
     /// It is a disk, but not a system that piflash knows.
     #[error("{} is not an image that piflash can use", .path.display())]
     Probe {
@@ -95,21 +105,46 @@ impl Image {
         Self::new("demo", Origin::Demo, file, Path::new("demo"))
     }
 
-    /// Opens a raw image in a file.
-    pub fn local(path: &Path) -> Result<Self, ImageError> {
-        let file = open_raw(path)?;
+    /// Opens an image in a file of the user's; a compressed one is unpacked
+    /// into `cache`, once.
+    pub fn local(
+        path: &Path,
+        cache: Option<&Cache>,
+        progress: &dyn Progress,
+    ) -> Result<Self, ImageError> {
+        let (file, format) = open(path)?;
         let name = path.file_name().unwrap_or(path.as_os_str());
-        let origin = Origin::File(path.to_owned());
-        Self::new(&name.to_string_lossy(), origin, file, path)
+        let name = name.to_string_lossy();
+        if format == Format::Raw {
+            return Self::new(&name, Origin::File(path.to_owned()), file, path);
+        }
+        let cache = cache.ok_or_else(|| {
+            let path = path.to_owned();
+            ImageError::NoCache { path, format }
+        })?;
+        let cached = cache.unpacked(path, &file, progress)?;
+        let (path_owned, sha256) = (path.to_owned(), cached.download_sha256);
+        let origin = Origin::Packed { path: path_owned, sha256 };
+        Self::of_cache(&name, origin, cached, path)
     }
 
     /// Opens an image out of the cache.
     pub fn cached(name: &str, cached: Cached) -> Result<Self, ImageError> {
         let origin = Origin::Download {
             sha256: cached.download_sha256,
-            verified: cached.verified,
+            verified: cached.verified.clone(),
         };
-        let image = Self::new(name, origin, cached.file, &cached.path)?;
+        let path = cached.path.clone();
+        Self::of_cache(name, origin, cached, &path)
+    }
+
+    fn of_cache(
+        name: &str,
+        origin: Origin,
+        cached: Cached,
+        path: &Path,
+    ) -> Result<Self, ImageError> {
+        let image = Self::new(name, origin, cached.file, path)?;
         // Known, so it need not be read again.
         let _ = image.digest.set(cached.image_sha256);
         Ok(image)
@@ -131,7 +166,7 @@ impl Image {
             let (path, source) = (path.to_owned(), Box::new(source));
             ImageError::Probe { path, source }
         })?;
-        let (name, digest) = (name.to_owned(), OnceCell::new());
+        let (name, digest) = (name.to_owned(), OnceLock::new());
         Ok(Self { name, origin, facts, device, digest })
     }
 
@@ -144,13 +179,9 @@ impl Image {
     ) -> io::Result<LockedImage> {
         let size = self.device.size();
         let read = || {
-            progress.start("hash base", Some(size));
-            let reader = Cursor::new(&self.device);
-            let digest = Sha256::of_reader(reader, |read| {
-                progress.advance(u64::try_from(read).unwrap_or(0));
-            })?;
+            let digest = Sha256::of_file(self.file(), "hash base", progress);
             progress.finish();
-            Ok(digest)
+            digest
         };
         let sha256 = match (self.digest.get(), cache, &self.origin) {
             (Some(digest), ..) => *digest,
@@ -161,7 +192,9 @@ impl Image {
         };
         self.digest.get_or_init(|| sha256);
         let download_sha256 = match self.origin {
-            Origin::Download { sha256, .. } => Some(sha256),
+            Origin::Download { sha256, .. } | Origin::Packed { sha256, .. } => {
+                Some(sha256)
+            }
             Origin::Demo | Origin::File(_) => None,
         };
         let name = self.name.clone();
@@ -211,7 +244,7 @@ fn facts_of(device: &Arc<ImageFile>) -> Result<Facts, ProbeError> {
     })
 }
 
-fn open_reader(
+pub(super) fn open_reader(
     kind: FsKind,
     window: Window<Arc<Overlay>>,
 ) -> Result<Box<dyn Reader>, FsError> {
@@ -221,31 +254,17 @@ fn open_reader(
     })
 }
 
-/// Returns what unpacks a format, by hand.
-fn unpacker(format: Format) -> Option<&'static str> {
-    match format {
-        Format::Raw => None,
-        Format::Xz => Some("xz -dk"),
-        Format::Gz => Some("gunzip -k"),
-        Format::Zst => Some("zstd -d"),
-        Format::Zip => Some("unzip"),
-    }
-}
-
-fn open_raw(path: &Path) -> Result<File, ImageError> {
+/// Opens a file and looks how it is compressed.
+fn open(path: &Path) -> Result<(File, Format), ImageError> {
     let error = |source| ImageError::Io { path: path.to_owned(), source };
     // Opening a FIFO would wait for ever, and a device has no end.
     if !fs::metadata(path).map_err(error)?.is_file() {
         return Err(error(io::Error::other("it is not a regular file")));
     }
-    let mut file = File::open(path).map_err(error)?;
-    let mut magic = Vec::new();
-    (&mut file).take(8).read_to_end(&mut magic).map_err(error)?;
-    // What is of no known format is left to the partition table.
-    let format = Format::of(&magic).unwrap_or(Format::Raw);
-    if let Some(command) = unpacker(format) {
+    let file = File::open(path).map_err(error)?;
+    let format = Format::of_file(&file).map_err(|source| {
         let path = path.to_owned();
-        return Err(ImageError::Compressed { path, format, command });
-    }
-    Ok(file)
+        LocalError::Unpack { path, source }
+    })?;
+    Ok((file, format))
 }

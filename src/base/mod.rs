@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod date;
 pub mod demo;
 pub mod digest;
+pub mod disk_image;
 mod elf;
 pub mod facts;
 pub mod fetch;

@@ -1,7 +1,8 @@
-//! Small files that are there whole, or as they were before.
+//! Small files that are there whole, or as they were before; and files that
+//! are gone.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Write},
     path::Path,
 };
@@ -24,6 +25,18 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 /// Those of the file system; `AlreadyExists` where there is something.
 pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     put(path, content, |file| Ok(file.persist_noclobber(path)?))
+}
+
+/// Removes a file that may be gone already.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
 }
 
 fn put(

@@ -41,6 +41,12 @@ impl Access {
         }
     }
 
+    /// Takes the secrets as they are: none is ever made.
+    pub(super) fn existing(build_dir: &Path, time: i64) -> Self {
+        let store = Store::complete(build_dir.join("secrets"));
+        Self { store, ..Self::new(build_dir, time) }
+    }
+
     /// Loads a node's identity, and of its cluster what it may know; makes
     /// what is missing of either.
     pub(super) fn identity(

@@ -14,14 +14,14 @@ use crate::{
     base::{
         artefact::{
             Artefact, ArtefactError, Gathered, K3s, Store, VersionError,
-            apt_key, flannel_manifest, gather,
+            apt_key, cri_dockerd, flannel_manifest, gather,
         },
         facts::Facts,
         image::{Image, Origin},
         lock::Lock,
     },
     inventory::{Cluster, Node},
-    plan::ansible_facts,
+    plan::{Artefacts as Contents, ansible_facts},
     ui::{Report, Ui},
 };
 
@@ -61,6 +61,22 @@ impl Artefacts {
     }
 }
 
+/// Returns what was gathered as a plan takes it. A plan reads no files, so
+/// manifests, which it may change, are read here.
+pub(super) fn for_plan(node: &str, gathered: &Gathered) -> Result<Contents> {
+    let mut contents = Contents::from(gathered);
+    for file in &gathered.files {
+        if file.name.ends_with(".yml") {
+            let text = file.text().map_err(|error| {
+                let what = format!("cannot read {} of {node}", file.name);
+                CommandError::failed(what, &error)
+            })?;
+            contents.add(&file.name, text.into());
+        }
+    }
+    Ok(contents)
+}
+
 /// Names what the node's role needs.
 fn wanted(node: &Node, facts: &Facts) -> Result<Vec<Artefact>> {
     let Some(role) = node.role else { return Ok(Vec::new()) };
@@ -91,6 +107,12 @@ fn wanted(node: &Node, facts: &Facts) -> Result<Vec<Artefact>> {
             );
             let key = apt_key(version.as_deref(), url.as_deref());
             wanted.push(key.map_err(wrong)?);
+            if settings.text("container_runtime")?.as_deref() == Some("docker")
+            {
+                let url = settings.text("cri_dockerd_download_url")?;
+                let shim = cri_dockerd(facts.architecture, url.as_deref());
+                wanted.push(shim.map_err(wrong)?);
+            }
             let cni = settings.text("cni")?;
             let flannel = cni.as_deref().is_none_or(|cni| cni == "flannel");
             // Applied once, by the node that begins the cluster.

@@ -1,22 +1,25 @@
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use clap::Args;
 
 use super::{
     access::Access,
+    bases::{Base, Bases},
     card,
-    error::{CommandError, Result},
+    error::Result,
+    fleet::{Pace, Shard, conclude},
+    formats::{self, Built, FormatArgs},
+    manifest,
     record::Record,
     shelf::ImageArgs,
     summary::summary,
     workshop::{Job, Workshop},
 };
-use crate::{
-    identity::HostKeys,
-    inventory::Cluster,
-    sink::raw::{self, RawOptions, Written},
-    ui::Ui,
-};
+use crate::{identity::HostKeys, inventory::Cluster, ui::Ui};
 
 /// Build the images of nodes
 #[derive(Args, Debug)]
@@ -28,6 +31,23 @@ pub(super) struct BuildArgs {
     /// Every node of the inventory
     #[arg(long, conflicts_with = "nodes")]
     all: bool,
+
+    /// Only a part of them, the I-th of N: for machines that share the work
+    #[arg(
+        long,
+        value_name = "I/N",
+        requires = "all",
+        conflicts_with = "nodes"
+    )]
+    shard: Option<Shard>,
+
+    /// How many nodes are built at the same time [default: one for each
+    /// processor, four at most]
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    format: FormatArgs,
 
     #[command(flatten)]
     image: ImageArgs,
@@ -43,34 +63,85 @@ pub(super) struct BuildArgs {
     build_dir: PathBuf,
 }
 
-/// Builds the images, one after another.
+/// Builds the images, several at a time.
 pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
     let workshop = Workshop::open(inventory, &args.image, ui)?;
     let given = if args.all { &[] } else { args.nodes.as_slice() };
-    let names = workshop.names(given);
+    let mut names = workshop.names(given);
+    if let Some(shard) = args.shard {
+        names = shard.of(names);
+        if names.is_empty() {
+            ui.say("no node is in this shard: there is nothing to build");
+            return Ok(());
+        }
+    }
     // What is wrong with any of them is said before the first is written.
     let mut jobs = workshop.prepare(&names, ui)?;
-    let mut record =
-        Record::open(inventory, args.locked, args.image.cache().ok())?;
+    let record = Record::open(inventory, args.locked, args.image.cache().ok())?;
     for job in &jobs {
         record.check(job, ui)?;
     }
-    let host_keys = identify(&workshop, &mut jobs, &args.build_dir)?;
-    for (job, host_keys) in jobs.iter().zip(&host_keys) {
-        let dest = args
-            .build_dir
-            .join("images")
-            .join(format!("{}.img", job.plan.node));
-        let built = build_one(job, &dest, workshop.time, ui)?;
-        record.built(job, ui)?;
-        ui.say(&summary(job, host_keys, &dest, &built));
+    let mut bases = Bases::default();
+    let mut base_of = Vec::new();
+    for job in &jobs {
+        let formats = args.format.formats();
+        base_of.push(bases.get(&job.image, &formats, &args.image, ui)?);
     }
-    Ok(())
+    let host_keys = identify(&workshop, &mut jobs, &args.build_dir)?;
+    let pace = Pace::new(args.jobs, jobs.len());
+    let site = Site {
+        args,
+        time: workshop.time,
+        folder: args.build_dir.join("images"),
+        threads: pace.threads,
+        record: Mutex::new(record),
+        ui,
+    };
+    let work: Vec<_> = jobs.iter().zip(&host_keys).zip(&base_of).collect();
+    let results =
+        pace.run(&work, |((job, keys), base)| site.build(job, keys, base));
+    let names: Vec<&str> = jobs.iter().map(|j| j.plan.node.as_str()).collect();
+    conclude(&names, results, ui)
+}
+
+/// What all nodes of a run share.
+struct Site<'a> {
+    args: &'a BuildArgs,
+    time: i64,
+    /// Where images are written.
+    folder: PathBuf,
+    /// Threads that each node may have.
+    threads: usize,
+    record: Mutex<Record>,
+    ui: &'a Ui,
+}
+
+impl Site<'_> {
+    /// base -> overlay -> edits -> read back -> files.
+    fn build(
+        &self,
+        job: &Job,
+        host_keys: &HostKeys,
+        base: &Arc<Base>,
+    ) -> Result<Built> {
+        let made = card::make(job, self.time, self.ui)?;
+        let (args, folder) = (&self.args.format, &self.folder);
+        let (threads, ui) = (self.threads, self.ui);
+        let built =
+            formats::write(job, &made, base, args, folder, threads, ui)?;
+        manifest::write(job, base, &built, folder, self.time)?;
+        let mut record =
+            self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.built(job, ui)?;
+        drop(record);
+        ui.say(&summary(job, host_keys, folder, &built));
+        Ok(built)
+    }
 }
 
 /// Gives every job the secrets of its node, and writes down how ssh and
 /// kubectl reach them: before the first card can boot.
-fn identify(
+pub(super) fn identify(
     workshop: &Workshop,
     jobs: &mut [Job],
     build_dir: &Path,
@@ -95,28 +166,4 @@ fn identify(
         cluster.map_or(Ok(()), |cluster| access.write_kubeconfig(cluster))?;
     }
     Ok(found)
-}
-
-/// What a build made.
-pub(super) struct Built {
-    pub(super) written: Written,
-    /// Paths that were read back.
-    pub(super) checked: usize,
-}
-
-/// base -> overlay -> edits -> read back -> file.
-fn build_one(job: &Job, dest: &Path, time: i64, ui: &Ui) -> Result<Built> {
-    let made = card::make(job, time, ui)?;
-    let written = raw::write_image(
-        &made.overlay,
-        Some(job.image.file()),
-        dest,
-        &RawOptions::default(),
-        &*ui.bar(&job.plan.node),
-    )
-    .map_err(|error| {
-        let failed = format!("cannot build {}", job.plan.node);
-        CommandError::failed(failed, &error)
-    })?;
-    Ok(Built { written, checked: made.expected.len() })
 }

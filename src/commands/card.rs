@@ -7,10 +7,11 @@ use super::{
     workshop::Job,
 };
 use crate::{
-    disk::Overlay,
+    base::image::Image,
+    disk::{Overlay, ReadAt},
     fs::{
         Fat, FsError,
-        apply::{ApplyError, Card, Expectations, apply, read_back},
+        apply::{ApplyError, Card, Expectations, Mismatch, apply, read_back},
         ext4::{EditOptions, Ext4},
         ext4_view::Ext4View,
     },
@@ -75,15 +76,10 @@ fn check(
     expected: &Expectations,
 ) -> Result<()> {
     let failed = || format!("{} does not read back", job.plan.node);
-    let open = || -> std::result::Result<_, FsError> {
-        let boot = Fat::open(job.image.boot(Arc::clone(overlay))?, 0)?;
-        let root = job.image.root(Arc::clone(overlay))?;
-        Ok((boot, Ext4View::open(Arc::new(root))?))
-    };
-    let (boot, root) = open().map_err(|e| {
+    let disk: Arc<dyn ReadAt> = Arc::<Overlay>::clone(overlay);
+    let mismatches = compare(disk, &job.image, expected).map_err(|e| {
         CommandError::new(Kind::Verification, Report::new(failed()).because(&e))
     })?;
-    let mismatches = read_back(expected, &boot, &root);
     if mismatches.is_empty() {
         return Ok(());
     }
@@ -94,4 +90,15 @@ fn check(
         })
         .hint("nothing was written; this is a fault of piflash or of memory");
     Err(CommandError::new(Kind::Verification, report))
+}
+
+/// Compares what is on `disk`, a card over `image`, with what is expected.
+pub(super) fn compare(
+    disk: Arc<dyn ReadAt>,
+    image: &Image,
+    expected: &Expectations,
+) -> Result<Vec<Mismatch>, FsError> {
+    let boot = Fat::open(image.boot(Arc::clone(&disk))?, 0)?;
+    let root = Ext4View::open(Arc::new(image.root(disk)?))?;
+    Ok(read_back(expected, &boot, &root))
 }

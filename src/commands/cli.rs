@@ -47,7 +47,13 @@ pub(super) enum Command {
     Init(super::init::InitArgs),
     Plan(super::plan::PlanArgs),
     Build(super::build::BuildArgs),
+    Write(super::write::WriteArgs),
+    Verify(super::verify::VerifyArgs),
+    Inspect(super::inspect::InspectArgs),
+    Diff(super::diff::DiffArgs),
     Images(super::images::ImagesArgs),
     Status(super::status::StatusArgs),
     Down(super::down::DownArgs),
+    #[command(hide = true)]
+    OpenDevice(super::write::OpenDeviceArgs),
 }

@@ -13,6 +13,8 @@ pub(super) enum Kind {
     Usage,
     /// 3: what was written does not read back.
     Verification,
+    /// 3: two images differ, as was said.
+    Different,
     /// 0: the reader of our output went away.
     BrokenPipe,
 }
@@ -46,6 +48,11 @@ impl CommandError {
         self
     }
 
+    /// Two images differ; in what, standard output says.
+    pub(super) fn different() -> Self {
+        Self::new(Kind::Different, Report::default())
+    }
+
     /// Writing to standard output failed.
     pub(super) fn output(error: &io::Error) -> Self {
         let mut this = Self::failed("cannot write the output", error);
@@ -59,7 +66,7 @@ impl CommandError {
         ExitCode::from(match self.kind {
             Kind::Failed => 1,
             Kind::Usage => 2,
-            Kind::Verification => 3,
+            Kind::Verification | Kind::Different => 3,
             Kind::BrokenPipe => 0,
         })
     }

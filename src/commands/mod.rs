@@ -2,23 +2,36 @@
 
 mod access;
 mod artefacts;
+mod bases;
 mod build;
 mod card;
+mod changes;
 mod cli;
+mod diff;
 mod down;
 mod downloads;
 mod error;
+mod fleet;
+mod formats;
 mod hooks;
 mod images;
 mod init;
+mod inspect;
 mod inventory;
 mod keys;
+mod look;
+mod manifest;
+mod mask;
 mod plan;
 mod record;
 mod shelf;
 mod status;
 mod summary;
+mod usage;
+mod verify;
+mod view;
 mod workshop;
+mod write;
 
 use std::{env, process::ExitCode};
 
@@ -31,7 +44,7 @@ use error::{Kind, Result};
 /// Parses the command line, runs the command and reports how it went.
 ///
 /// Exit codes: 0 done, 1 failed, 2 bad usage or inventory, 3 what was
-/// written does not read back.
+/// written does not read back, or what was compared is not the same.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -42,7 +55,7 @@ pub fn main() -> ExitCode {
     match run(&cli, &ui) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if error.kind != Kind::BrokenPipe {
+            if !matches!(error.kind, Kind::BrokenPipe | Kind::Different) {
                 ui.report(&error.report);
             }
             error.exit_code()
@@ -70,9 +83,14 @@ fn run(cli: &Cli, ui: &Ui) -> Result<()> {
         Command::Init(args) => init::init(&cli.inventory, args, ui),
         Command::Plan(args) => plan::plan(&cli.inventory, args, ui),
         Command::Build(args) => build::build(&cli.inventory, args, ui),
+        Command::Diff(args) => diff::diff(args, ui),
+        Command::Verify(args) => verify::verify(&cli.inventory, args, ui),
+        Command::Inspect(args) => inspect::inspect(args, ui),
         Command::Images(args) => images::images(&cli.inventory, args, ui),
+        Command::Write(args) => write::write(&cli.inventory, args, ui),
         Command::Status(args) => status::status(&cli.inventory, args, ui),
         Command::Down(args) => down::down(&cli.inventory, args, ui),
+        Command::OpenDevice(args) => write::open_device(args),
     }
 }
 

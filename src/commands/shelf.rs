@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     env,
     path::{Path, PathBuf},
-    rc::Rc,
+    sync::Arc,
 };
 
 use clap::Args;
@@ -24,6 +24,7 @@ use crate::{
         digest::Sha256,
         fetch::{FetchOptions, Proxies},
         image::{Image, ImageError},
+        lock::Lock,
         signature::{Keyring, Verification},
     },
     inventory::{Node, OsGroup},
@@ -34,12 +35,12 @@ use crate::{
 #[derive(Args, Clone, Debug)]
 pub(super) struct ImageArgs {
     /// The base image: an id or alias of `piflash images`, `demo`, the path
-    /// of a raw .img, or a URL [default: the node's `image` in the
+    /// of an .img, raw or as .xz, .gz, .zst or .zip, or a URL [default: the node's `image` in the
     /// inventory, else the newest of its OS group]
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
 
-    /// SHA-256 of the file behind the URL of --image
+    /// SHA-256 of the file that --image names; a URL needs it
     #[arg(long, value_name = "HEX", requires = "image")]
     image_sha256: Option<Sha256>,
 
@@ -80,6 +81,26 @@ impl ImageArgs {
     pub(super) fn cache(&self) -> Result<Cache> {
         self.cache.cache()
     }
+
+    /// Returns where the cache is.
+    pub(super) fn cache_args(&self) -> &CacheArgs {
+        &self.cache
+    }
+
+    /// Returns the same with the image of the catalogue that `node` was
+    /// built from, unless another is asked for: the newest may be newer.
+    pub(super) fn recorded(&self, lock: &Lock, node: &str) -> Self {
+        let mut this = self.clone();
+        if let Some(image) = lock.image(node)
+            && this.image.is_none()
+            && image.download_sha256.is_some()
+            && let Ok(catalog) = catalog(self.cache().ok().as_ref())
+            && catalog.find(&image.name).is_ok_and(|e| e.id == image.name)
+        {
+            this.image = Some(image.name.clone());
+        }
+        this
+    }
 }
 
 /// Where downloaded images are kept.
@@ -110,7 +131,8 @@ impl CacheArgs {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Choice {
     Demo,
-    File(PathBuf),
+    /// With the digest that the file has to have, where one is given.
+    File(PathBuf, Option<Sha256>),
     /// An id of the catalogue.
     Catalog(String),
     Url(String, Option<Sha256>),
@@ -137,13 +159,18 @@ impl Shelf {
         }
     }
 
+    /// Returns the cache, where there is a place for one.
+    pub(super) fn cache(&self) -> Option<Cache> {
+        self.args.cache().ok()
+    }
+
     /// Returns the image of each node. What is missing is downloaded, several
     /// at a time; nodes that want the same share one.
     pub(super) fn get(
         &self,
         nodes: &[&Node],
         ui: &Ui,
-    ) -> Result<Vec<Rc<Image>>> {
+    ) -> Result<Vec<Arc<Image>>> {
         let mut choices = Vec::new();
         // With the first node that wants it, and the names of all.
         let mut wanting = BTreeMap::<Choice, (&Node, String)>::new();
@@ -165,12 +192,12 @@ impl Shelf {
             let (name, wanted) = match choice {
                 Choice::Demo => {
                     let image = Image::demo().map_err(error)?;
-                    images.insert(choice, Rc::new(image));
+                    images.insert(choice, Arc::new(image));
                     continue;
                 }
-                Choice::File(path) => {
-                    let image = Image::local(path).map_err(error)?;
-                    images.insert(choice, Rc::new(image));
+                Choice::File(path, sha256) => {
+                    let image = self.local(names, path, *sha256, ui)?;
+                    images.insert(choice, Arc::new(image));
                     continue;
                 }
                 Choice::Catalog(id) => {
@@ -196,11 +223,11 @@ impl Shelf {
             for (choice, (order, cached)) in ordered.into_iter().zip(fetched) {
                 warn_unsigned(order, &cached, ui);
                 let image = self.open(choice, order, cached)?;
-                images.insert(choice, Rc::new(image));
+                images.insert(choice, Arc::new(image));
             }
         }
         // Each was put there just now.
-        Ok(choices.iter().map(|choice| Rc::clone(&images[choice])).collect())
+        Ok(choices.iter().map(|choice| Arc::clone(&images[choice])).collect())
     }
 
     fn keyring(&self, orders: &[Order], ui: &Ui) -> Result<&Keyring> {
@@ -212,6 +239,40 @@ impl Shelf {
             false => Keyring::default(),
         };
         Ok(self.keyring.get_or_init(|| keyring))
+    }
+
+    /// Opens a file, and compares it with the digest that is known of it.
+    fn local(
+        &self,
+        nodes: &str,
+        path: &Path,
+        expected: Option<Sha256>,
+        ui: &Ui,
+    ) -> Result<Image> {
+        // A raw image needs none.
+        let cache = self.args.cache().ok();
+        let bar = ui.bar(&path.display().to_string());
+        let image = Image::local(path, cache.as_ref(), &*bar)
+            .map_err(|error| image_error(nodes, &error))?;
+        let Some(expected) = expected else { return Ok(image) };
+        let failed = |error| image_error(nodes, &error);
+        let locked = image.locked(cache.as_ref(), &*bar).map_err(|source| {
+            failed(ImageError::Io { path: path.to_owned(), source })
+        })?;
+        let found = locked.download_sha256.unwrap_or(locked.sha256);
+        if found == expected {
+            return Ok(image);
+        }
+        let report = Report::new(format!("no usable image for {nodes}"))
+            .cause(format!(
+                "the SHA-256 of {} is {found} instead of {expected}",
+                path.display()
+            ))
+            .hint(
+                "the file is not the one that was expected: do not use it, \
+                 or correct the SHA-256",
+            );
+        Err(CommandError::new(Kind::Verification, report))
     }
 
     fn open(
@@ -236,14 +297,14 @@ impl Shelf {
             OsGroup::RaspberryPiOs => "raspios",
             OsGroup::Ubuntu => "ubuntu",
         });
+        let of_node = node.image_sha256.as_deref();
+        let of_node = of_node.and_then(|text| text.parse().ok());
         let (text, sha256, folder) = match (&self.args.image, &node.image) {
             (Some(text), _) => {
                 (text.as_str(), self.args.image_sha256, Path::new(""))
             }
             (None, Some(text)) => {
-                let sha256 = node.image_sha256.as_deref();
-                let sha256 = sha256.and_then(|text| text.parse().ok());
-                (text.as_str(), sha256, self.folder.as_path())
+                (text.as_str(), of_node, self.folder.as_path())
             }
             (None, None) => {
                 let stock = stock.ok_or_else(|| {
@@ -256,7 +317,7 @@ impl Shelf {
                          `image` in the inventory, or give --image",
                     )
                 })?;
-                (stock, None, Path::new(""))
+                (stock, of_node, Path::new(""))
             }
         };
         if text == "demo" {
@@ -265,11 +326,22 @@ impl Shelf {
         if text.starts_with("https://") || text.starts_with("http://") {
             return Ok(Choice::Url(text.to_owned(), sha256));
         }
-        let path = folder.join(text);
-        if text.contains('/') || text.ends_with(".img") || path.exists() {
-            return Ok(Choice::File(path));
+        if let Some((scheme, _)) = text.split_once("://") {
+            let what = format!("no base image for {}", node.name);
+            let report = Report::new(what)
+                .cause(format!("piflash downloads nothing by {scheme}"))
+                .hint("give an http or https URL, or download it yourself");
+            return Err(CommandError::new(Kind::Usage, report));
         }
-        Ok(Choice::Catalog(self.entry(&node.name, text)?.id.clone()))
+        let path = folder.join(text);
+        if is_path(text) || path.exists() {
+            return Ok(Choice::File(path, sha256));
+        }
+        let entry = self.entry(&node.name, text)?;
+        if let Some(sha256) = sha256 {
+            check_given(&node.name, entry, sha256)?;
+        }
+        Ok(Choice::Catalog(entry.id.clone()))
     }
 
     /// Finds an image of the catalogue for nodes of these names.
@@ -285,7 +357,7 @@ impl Shelf {
             let what = format!("no base image for {nodes}");
             let report = Report::new(what).because(&unknown).hint(
                 "piflash images lists what there is; a path has a `/` in it \
-                 or ends with .img",
+                 or ends with .img, .xz, .gz, .zst or .zip",
             );
             CommandError::new(Kind::Usage, report)
         })
@@ -350,9 +422,37 @@ fn wanted_url(url: &str, sha256: Option<Sha256>) -> Wanted {
     }
 }
 
+/// Nothing in the catalogue has such a name.
+fn is_path(text: &str) -> bool {
+    let ends = [".img", ".xz", ".gz", ".zst", ".zip"];
+    text.contains('/') || ends.iter().any(|end| text.ends_with(end))
+}
+
 fn file_name(url: &str) -> &str {
     let name = url.rsplit('/').next().unwrap_or(url);
     name.split(['?', '#']).next().unwrap_or(name)
+}
+
+/// A digest that is given beside a name of the catalogue must be one of what
+/// the name means now.
+fn check_given(node: &str, entry: &Entry, given: Sha256) -> Result<()> {
+    let known = [entry.download.sha256, entry.image.sha256];
+    if known.contains(&Some(given)) {
+        return Ok(());
+    }
+    let known: Vec<String> =
+        known.iter().flatten().map(Sha256::to_string).collect();
+    let report = Report::new(format!("no usable image for {node}"))
+        .cause(format!(
+            "{} has the SHA-256 {}, not {given}",
+            entry.id,
+            known.join(" and, unpacked, ")
+        ))
+        .hint(
+            "an alias means a newer image after a while: name the image by \
+             its id, or leave the SHA-256 out, which the catalogue knows",
+        );
+    Err(CommandError::new(Kind::Usage, report))
 }
 
 /// A catalogue's row and the image behind it must agree on what it is.
@@ -371,12 +471,20 @@ fn check_expected(nodes: &str, entry: &Entry, image: &Image) -> Result<()> {
 }
 
 fn image_error(nodes: &str, error: &ImageError) -> CommandError {
-    let this =
-        CommandError::failed(format!("no usable image for {nodes}"), error);
+    let what = format!("no usable image for {nodes}");
+    let report = Report::new(what).because(error);
     match error {
-        ImageError::Compressed { path, command, .. } => {
-            this.hint(format!("unpack it: {command} {}", path.display()))
+        ImageError::NoCache { .. } => CommandError::new(
+            Kind::Failed,
+            report.hint("give a directory: --cache-dir, or PIFLASH_CACHE"),
+        ),
+        ImageError::Local(error) => {
+            let kind = match error.is_mismatch() {
+                true => Kind::Verification,
+                false => Kind::Failed,
+            };
+            CommandError::new(kind, report.hint(error.hint()))
         }
-        _ => this,
+        _ => CommandError::new(Kind::Failed, report),
     }
 }

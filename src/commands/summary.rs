@@ -2,7 +2,11 @@
 
 use std::{fmt::Write, path::Path};
 
-use super::{access, build::Built, workshop::Job};
+use super::{
+    access,
+    formats::{Built, Output},
+    workshop::Job,
+};
 use crate::{
     base::{facts::FirstBoot, image::Origin},
     identity::HostKeys,
@@ -14,14 +18,18 @@ use crate::{
 pub(super) fn summary(
     job: &Job,
     host_keys: &HostKeys,
-    dest: &Path,
+    folder: &Path,
     built: &Built,
 ) -> String {
     let Job { plan, image, keys, artefacts, .. } = job;
     let cluster = plan.cluster.as_ref();
-    // .../images/node3.img
-    let build_dir = dest.ancestors().nth(2).unwrap_or(Path::new(""));
-    let mut text = format!("{}\n", dest.display());
+    // .../images
+    let build_dir = folder.parent().unwrap_or(Path::new(""));
+    let mut text = String::new();
+    for output in &built.outputs {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}", output.path.display());
+    }
     let mut line = |name: &str, value: String| {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {name:<11} {value}");
@@ -30,14 +38,20 @@ pub(super) fn summary(
         "size",
         format!(
             "{} ({} changed; the rest {})",
-            ui::bytes(built.written.size),
-            ui::bytes(built.written.changed),
-            match built.written.method {
-                Method::Reflink => "shared with the base",
-                Method::Copied => "copied, sparse",
+            ui::bytes(built.size),
+            ui::bytes(built.changed),
+            match built.method {
+                Some(Method::Reflink) => "shared with the base",
+                Some(Method::Copied) => "copied, sparse",
+                None => "taken over compressed",
             }
         ),
     );
+    for output in &built.outputs {
+        if output.format != "img" {
+            line(output.format, ui::bytes(output.size));
+        }
+    }
     line(
         "base",
         format!(
@@ -100,13 +114,7 @@ pub(super) fn summary(
                 .to_owned(),
         );
     }
-    line(
-        "write it",
-        format!(
-            "sudo dd if={} of=/dev/sdX bs=4M conv=fsync status=progress",
-            dest.display()
-        ),
-    );
+    line("write it", write_it(&built.outputs));
     line(
         "",
         "or with Etcher, or with rpi-imager (\"Use custom\", its own \
@@ -126,6 +134,25 @@ pub(super) fn summary(
         line("cluster", format!("kubectl --kubeconfig {config} get nodes"));
     }
     text
+}
+
+/// The command that puts the image onto a card.
+fn write_it(outputs: &[Output]) -> String {
+    let path = |format: &str| {
+        let found = outputs.iter().find(|output| output.format == format);
+        found.map(|output| output.path.display())
+    };
+    let any = path("img").or_else(|| path("xz")).or_else(|| path("zst"));
+    if let (Some(image), Some(_)) = (&any, path("bmap")) {
+        return format!("sudo bmaptool copy {image} /dev/sdX");
+    }
+    let end = "of=/dev/sdX bs=4M conv=fsync status=progress";
+    match (path("img"), path("xz"), path("zst")) {
+        (None, Some(xz), _) => format!("xz -dcT0 {xz} | sudo dd {end}"),
+        (None, None, Some(zst)) => format!("zstd -dc {zst} | sudo dd {end}"),
+        (Some(image), ..) => format!("sudo dd if={image} {end}"),
+        (None, None, None) => String::new(),
+    }
 }
 
 /// `k3s-arm64 v1.36.4+k3s1`

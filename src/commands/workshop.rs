@@ -5,12 +5,12 @@ use std::{
     collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
-    rc::Rc,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::{
-    artefacts::Artefacts,
+    artefacts::{Artefacts, for_plan},
     error::{CommandError, Kind, Result},
     hooks, inventory,
     shelf::{ImageArgs, Shelf},
@@ -19,12 +19,13 @@ use crate::{
     base::{
         artefact::Gathered,
         image::{Image, Origin},
+        lock::LockedImage,
     },
     identity::NodeIdentity,
     inventory::{
         FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey, WifiKey,
     },
-    plan::{CustomFile, Hooks, Inputs, Plan},
+    plan::{CustomFile, Hooks, Inputs, ManifestBase, Plan},
     profile::Profiles,
     ui::{Report, Ui},
 };
@@ -44,11 +45,12 @@ pub(super) struct Workshop {
 /// A node, planned on its image.
 pub(super) struct Job {
     pub(super) plan: Plan,
-    pub(super) image: Rc<Image>,
+    pub(super) image: Arc<Image>,
     pub(super) keys: Vec<String>,
     pub(super) artefacts: Gathered,
     files: Vec<CustomFile>,
     hooks: Hooks,
+    base: ManifestBase,
     /// With the key of its wireless network.
     pub(super) node: Node,
 }
@@ -84,7 +86,7 @@ impl Workshop {
         &self,
         names: &[String],
         ui: &Ui,
-    ) -> Result<Vec<Rc<Image>>> {
+    ) -> Result<Vec<Arc<Image>>> {
         self.shelf.get(&self.nodes(names)?, ui)
     }
 
@@ -108,16 +110,18 @@ impl Workshop {
             .collect()
     }
 
-    fn job(&self, node: &Node, image: Rc<Image>, ui: &Ui) -> Result<Job> {
+    fn job(&self, node: &Node, image: Arc<Image>, ui: &Ui) -> Result<Job> {
         let node = with_wifi_key(node)?.into_owned();
         check_login(&node, &image)?;
         let hooks = hooks::read(&node, &image.facts, &self.folder, ui)?;
         let artefacts = self.artefacts.gather(&node, &image, ui)?;
         let files = custom_files(&node)?;
+        let base = self.base(&node, &image, ui)?;
         let keys = node.ssh_authorized_keys.keys.iter().map(key).collect();
-        let plan =
+        let mut plan =
             self.plan(&node, &image, None, &files, &hooks, &artefacts)?;
-        Ok(Job { plan, image, keys, artefacts, files, hooks, node })
+        plan.seal(&base, self.time);
+        Ok(Job { plan, image, keys, artefacts, files, hooks, base, node })
     }
 
     /// Plans a job again, now with the secrets of its node.
@@ -134,7 +138,24 @@ impl Workshop {
             &job.hooks,
             &job.artefacts,
         )?;
+        job.plan.seal(&job.base, self.time);
         Ok(())
+    }
+
+    /// Returns by what a card names its base.
+    fn base(
+        &self,
+        node: &Node,
+        image: &Image,
+        ui: &Ui,
+    ) -> Result<ManifestBase> {
+        let cache = self.shelf.cache();
+        let locked = image.locked(cache.as_ref(), &*ui.bar(&node.name));
+        let LockedImage { name, size, sha256, .. } = locked.map_err(|e| {
+            let what = format!("cannot read the base of {}", node.name);
+            CommandError::failed(what, &e)
+        })?;
+        Ok(ManifestBase { name, size, sha256 })
     }
 
     fn plan(
@@ -155,7 +176,7 @@ impl Workshop {
             identity,
             files,
             hooks,
-            artefacts: &artefacts.into(),
+            artefacts: &for_plan(&node.name, artefacts)?,
             time: self.time,
         };
         Plan::new(&inputs).map_err(|e| {
@@ -171,6 +192,13 @@ impl Workshop {
                 &e,
             )
         })
+    }
+}
+
+impl Job {
+    /// Returns by what a card names its base.
+    pub(super) fn base(&self) -> &ManifestBase {
+        &self.base
     }
 }
 

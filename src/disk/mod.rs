@@ -14,6 +14,7 @@ mod overlay;
 mod table;
 mod window;
 pub mod xz;
+pub mod zst;
 
 use std::{io, sync::Arc};
 

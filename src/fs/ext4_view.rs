@@ -1,6 +1,8 @@
 //! ext4 read by the `ext4-view` crate: it shares no code with our editor,
 //! so what it reads back is a second opinion.
 
+mod tree;
+
 use std::{error::Error, io, sync::Arc};
 
 use ext4_view::{Ext4, Ext4Error, Ext4Read, FileType, Metadata};
@@ -14,6 +16,8 @@ const PIECE: usize = 1 << 20;
 /// An ext4 file system, for reading only.
 pub struct Ext4View {
     fs: Ext4,
+    /// Of the device, in bytes.
+    size: u64,
 }
 
 struct Device(Arc<dyn ReadAt>);
@@ -31,8 +35,9 @@ impl Ext4Read for Device {
 impl Ext4View {
     /// Opens the file system on `device`.
     pub fn open(device: Arc<dyn ReadAt>) -> Result<Self, FsError> {
+        let size = device.size();
         let fs = Ext4::load(Box::new(Device(device))).map_err(kind)?;
-        Ok(Self { fs })
+        Ok(Self { fs, size })
     }
 
     fn metadata(&self, path: &str) -> Result<Option<Metadata>, FsError> {

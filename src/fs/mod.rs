@@ -11,10 +11,15 @@ mod error;
 pub mod ext4;
 pub mod ext4_view;
 mod fat;
+mod ranges;
+pub mod summary;
+pub mod tree;
 
 use crate::disk::ReadAt;
 pub use error::{FsError, FsErrorKind};
 pub use fat::Fat;
+pub use ranges::Range;
+use ranges::join;
 
 /// What an inode is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

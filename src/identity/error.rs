@@ -36,6 +36,9 @@ pub enum StoreErrorKind {
     /// A file of a cluster's set: missing or damaged, which the text says.
     #[error("{0}")]
     Cluster(String, #[source] Option<Why>),
+    /// It is not there, and is not to be made.
+    #[error("there is no such secret, or not all of them")]
+    Missing,
     /// A secret could not be made.
     #[error("cannot be made: {0}")]
     Make(String),
@@ -70,6 +73,11 @@ impl StoreError {
                 "secrets are made on the first build and kept beside the \
                  images: the directory must be readable, and writable for \
                  as long as something is to be made"
+                    .to_owned()
+            }
+            StoreErrorKind::Missing => {
+                "secrets are made by the first build, beside its images: name \
+                 that directory (--build-dir), or restore it from a backup"
                     .to_owned()
             }
             StoreErrorKind::Mode { .. } => {

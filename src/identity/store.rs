@@ -20,6 +20,8 @@ const LARGEST: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Store {
     dir: PathBuf,
+    /// Whether what is missing is an error.
+    complete: bool,
 }
 
 /// A store in which no other run makes anything, until this is dropped.
@@ -34,7 +36,13 @@ impl Store {
     /// Names the directory. Nothing is read or made yet.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
+        Self { dir: dir.into(), complete: false }
+    }
+
+    /// Names a directory of which all must be there: nothing is ever made.
+    #[must_use]
+    pub fn complete(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), complete: true }
     }
 
     /// Returns the path of a file by its name, as `nodes/node3/token`.
@@ -86,6 +94,9 @@ impl Store {
         if let Some(content) = self.load(name)? {
             return Ok(content);
         }
+        if self.complete {
+            return Err(StoreErrorKind::Missing.at(&self.path(name)));
+        }
         let locked = self.lock()?;
         if let Some(content) = self.load(name)? {
             return Ok(content);
@@ -112,8 +123,11 @@ impl Store {
     /// has it locked.
     ///
     /// # Errors
-    /// If the directory or its lock cannot be made.
+    /// If the directory or its lock cannot be made, or nothing is to be.
     pub fn lock(&self) -> Result<Locked<'_>, StoreError> {
+        if self.complete {
+            return Err(StoreErrorKind::Missing.at(&self.dir));
+        }
         make_dir(&self.dir)?;
         let path = self.dir.join(".lock");
         let lock = OpenOptions::new()

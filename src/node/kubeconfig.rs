@@ -191,7 +191,7 @@ mod tests {
             (whole.replace("user: u}", "user: v}"), "no user"),
             (whole.replace(secret, "'$'"), "client-key-data is damaged"),
             (whole.replace(secret, "''"), "no client-key-data"),
-            (whole.replace("client", "\tclient"), "line 2"),
+            (whole.replace("users: [", "users: {["), "no kubeconfig: line"),
             (whole.clone(), "client-key-data is damaged"),
         ] {
             let dir = tempfile::tempdir().unwrap();

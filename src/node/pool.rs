@@ -33,7 +33,10 @@ pub fn ask_all<T: Send>(
     let stop = AtomicBool::new(false);
     let (sender, receiver) = channel();
     let worker = |sender: std::sync::mpsc::Sender<(usize, T)>| {
-        while let Some((subject, last)) = lock(&open).pop_front() {
+        // Of the lock, only the first line: in a `while let` it would be held
+        // all the time.
+        let next = || lock(&open).pop_front();
+        while let Some((subject, last)) = next() {
             if !due(last, again, &stop) {
                 return;
             }

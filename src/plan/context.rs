@@ -1,5 +1,5 @@
 //! What templates see: `node`, `cluster`, `settings`, `facts`, `identity`,
-//! `account`, `artefacts`, `hooks`, `cgroup`, `hosts_file`, `clock`,
+//! `account`, `artefacts`, `hooks`, `kubeadm`, `cgroup`, `hosts_file`, `clock`,
 //! `build_time` and `node_json`.
 
 use minijinja::{
@@ -13,7 +13,7 @@ use super::{
     Artefacts, Hooks, Inputs, PlanError,
     account::{self, Account, Database},
     cluster::{Cluster, View},
-    hosts, locale, proxy, secrets,
+    hosts, kubeadm, locale, proxy, secrets,
     settings::Settings,
     wifi,
 };
@@ -23,7 +23,7 @@ use crate::{
         date::Date,
         facts::{Facts, Flavour},
     },
-    inventory::{Hidden, Node, RoleKind},
+    inventory::{Cluster as Kind, Hidden, Node, RoleKind},
 };
 
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -60,6 +60,8 @@ pub(super) fn account(
 pub(super) struct Context {
     pub(super) value: Value,
     pub(super) cluster: Option<Cluster>,
+    /// What the owner should know of the node's part in it.
+    pub(super) notes: Vec<String>,
 }
 
 pub(super) fn build(
@@ -90,7 +92,18 @@ pub(super) fn build(
     let foreign = cluster.as_ref().is_some_and(|cluster| cluster.foreign);
     let master = node.role.is_some_and(|role| role.kind == RoleKind::Master);
     let known = node_value(node, facts, &account.name)?;
+    let (kubeadm, notes) = match node.role.map(|role| role.cluster) {
+        Some(Kind::K8s) => {
+            let manifest = inputs.artefacts.text(kubeadm::MANIFEST);
+            (
+                kubeadm::context(node, facts, &settings, manifest)?,
+                kubeadm::notes(&settings, facts).into_iter().collect(),
+            )
+        }
+        _ => (().into(), Vec::new()),
+    };
     let value = context! {
+        kubeadm,
         node => context! { proxy => proxy.map(|p| p.value), ..known },
         cluster => view.map_or_else(|| Value::from(()), |view| view.value()),
         settings => settings.value(),
@@ -109,7 +122,7 @@ pub(super) fn build(
         node_json => format!("{node_json:#}"),
         build_time => time,
     };
-    Ok(Context { value, cluster })
+    Ok(Context { value, cluster, notes })
 }
 
 fn names(artefacts: &Artefacts) -> Vec<String> {

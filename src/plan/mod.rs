@@ -7,10 +7,13 @@ mod artefact;
 mod cluster;
 mod context;
 mod custom;
+mod flannel;
 mod hooks;
 mod hosts;
+mod kubeadm;
 mod labels;
 mod locale;
+mod manifest;
 mod proxy;
 mod secrets;
 mod settings;
@@ -31,7 +34,10 @@ pub use account::{AccountError, Database};
 pub use cluster::Cluster;
 pub use context::ansible_facts;
 pub use custom::{CustomError, CustomFile};
+pub use flannel::FlannelError;
 pub use hooks::{Hook, Hooks};
+pub use kubeadm::KubeadmError;
+pub use manifest::{Manifest, ManifestBase, ManifestEdit, ManifestError};
 pub use proxy::ProxyError;
 pub use settings::SettingError;
 
@@ -120,6 +126,9 @@ pub enum PlanError {
     /// A variable of the node's role cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// A kubeadm node cannot be made of what the inventory says.
+    #[error(transparent)]
+    Kubeadm(#[from] KubeadmError),
     /// The program was built with a wrong list of releases.
     #[error(transparent)]
     Version(#[from] VersionError),
@@ -140,7 +149,7 @@ impl Plan {
         let Inputs { node, facts, profiles, artefacts, .. } = *inputs;
         locale::check_zone(node, facts)?;
         let account = context::account(node, facts, inputs.time)?;
-        let context::Context { value: context, cluster } =
+        let context::Context { value: context, cluster, notes } =
             context::build(inputs, &account)?;
         let profile = profiles.choose(&context)?;
         let mut edits = profile.edits(&context, artefacts)?;
@@ -160,7 +169,11 @@ impl Plan {
             profile_title: profile.title().to_owned(),
             parts: parts.into_iter().map(str::to_owned).collect(),
             edits,
-            notes: context::notes(node, facts, &account, role.is_some()),
+            notes: [
+                context::notes(node, facts, &account, role.is_some()),
+                notes,
+            ]
+            .concat(),
             account: account.name,
             role: role.map(|role| role.title().to_owned()),
             does,

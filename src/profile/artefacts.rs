@@ -22,6 +22,12 @@ impl Artefacts {
         self.0.keys().map(String::as_str)
     }
 
+    /// Returns a text that is held in memory, by its name.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_ref()?.as_text()
+    }
+
     /// Returns a file by its name; `Some(None)` where the image goes without.
     pub(super) fn get(&self, name: &str) -> Option<Option<Content>> {
         self.0.get(name).cloned()

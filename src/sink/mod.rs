@@ -6,11 +6,17 @@
 //! need not be read. [`Staged`] gives the file its name when it is complete;
 //! every sink that writes a file goes through it.
 
+pub mod bmap;
+pub mod device;
 mod error;
+mod packed;
 pub mod raw;
 mod source;
+mod splice;
 mod staged;
 pub mod xz;
+pub mod zst;
 
 pub use error::{SinkError, SinkErrorKind};
+pub use packed::Written as PackedWritten;
 pub use staged::Staged;

@@ -15,7 +15,7 @@ pub(super) struct Bar {
     subject: String,
     all: MultiProgress,
     // `None` between stages.
-    current: Mutex<Option<ProgressBar>>,
+    current: Mutex<Option<(ProgressBar, &'static str)>>,
 }
 
 impl Bar {
@@ -24,7 +24,10 @@ impl Bar {
         Self { subject: subject.to_owned(), all: all.clone(), current }
     }
 
-    fn with<T>(&self, f: impl FnOnce(&mut Option<ProgressBar>) -> T) -> T {
+    fn with<T>(
+        &self,
+        f: impl FnOnce(&mut Option<(ProgressBar, &'static str)>) -> T,
+    ) -> T {
         // A panic elsewhere leaves at worst a stale line.
         let mut current =
             self.current.lock().unwrap_or_else(|poison| poison.into_inner());
@@ -33,7 +36,7 @@ impl Bar {
 
     fn clear(&self) {
         self.with(|current| {
-            if let Some(bar) = current.take() {
+            if let Some((bar, _)) = current.take() {
                 bar.finish_and_clear();
                 self.all.remove(&bar);
             }
@@ -61,12 +64,12 @@ impl Progress for Bar {
             .with_message(stage);
         let bar = self.all.add(bar);
         bar.enable_steady_tick(Duration::from_millis(100));
-        self.with(|current| *current = Some(bar));
+        self.with(|current| *current = Some((bar, stage)));
     }
 
     fn expect(&self, total: u64) {
         self.with(|current| {
-            if let Some(bar) = current {
+            if let Some((bar, _)) = current {
                 bar.set_length(total);
                 bar.set_style(style(true));
             }
@@ -75,8 +78,16 @@ impl Progress for Bar {
 
     fn advance(&self, bytes: u64) {
         self.with(|current| {
-            if let Some(bar) = current {
+            if let Some((bar, _)) = current {
                 bar.inc(bytes);
+            }
+        });
+    }
+
+    fn limited_by(&self, what: &'static str) {
+        self.with(|current| {
+            if let Some((bar, stage)) = current {
+                bar.set_message(format!("{stage} (waits for {what})"));
             }
         });
     }

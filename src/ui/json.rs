@@ -47,6 +47,8 @@ struct Staged<'a> {
     done: u64,
     total: Option<u64>,
     unit: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limited_by: Option<&'a str>,
 }
 
 impl Lines {
@@ -98,6 +100,7 @@ struct Stage {
     stage: String,
     done: u64,
     total: Option<u64>,
+    limited_by: Option<&'static str>,
     told: Instant,
 }
 
@@ -119,6 +122,7 @@ impl Item {
             done: stage.done,
             total: stage.total,
             unit: "bytes",
+            limited_by: stage.limited_by,
         });
     }
 
@@ -141,6 +145,7 @@ impl Progress for Item {
             stage: stage.replace(' ', "-"),
             done: 0,
             total,
+            limited_by: None,
             told: Instant::now(),
         };
         self.tell("start", &mut new);
@@ -163,6 +168,15 @@ impl Progress for Item {
                 if stage.told.elapsed() >= PAUSE {
                     self.tell("progress", stage);
                 }
+            }
+        });
+    }
+
+    fn limited_by(&self, what: &'static str) {
+        self.with(|stage| {
+            // The next event has it.
+            if let Some(stage) = stage {
+                stage.limited_by = Some(what);
             }
         });
     }

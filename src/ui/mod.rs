@@ -4,14 +4,15 @@
 //! everything said on the way goes to standard error.
 
 mod bar;
-mod confirm;
+mod escape;
 mod json;
 mod live;
+mod question;
 mod report;
 mod size;
 mod table;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -20,8 +21,9 @@ use crate::progress::{Progress, Silent};
 use bar::Bar;
 use json::Lines;
 
-pub use confirm::Confirmed;
+pub use escape::{escape, escape_text};
 pub use live::Live;
+pub use question::Confirmed;
 pub use report::Report;
 pub use size::bytes;
 pub use table::{Column, table};
@@ -75,6 +77,28 @@ impl Ui {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
         out.flush()
+    }
+
+    /// Returns standard output, for what is too long to be held in memory.
+    /// It must be flushed.
+    #[must_use]
+    pub fn output(&self) -> BufWriter<StdoutLock<'static>> {
+        BufWriter::new(io::stdout().lock())
+    }
+
+    /// Returns whether a person reads standard output.
+    #[must_use]
+    pub fn is_read_by_people(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// Returns how many columns standard output has; 80 where it is no
+    /// terminal.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        let size = rustix::termios::tcgetwinsize(io::stdout());
+        let width = size.map_or(0, |size| usize::from(size.ws_col));
+        if width == 0 { 80 } else { width.clamp(40, 200) }
     }
 
     /// Says something on standard error, unless quiet.

@@ -26,10 +26,31 @@ impl Report {
         self
     }
 
+    /// Says what failed, where the reasons were known before.
+    #[must_use]
+    pub fn about(mut self, what: impl Into<String>) -> Self {
+        self.what = what.into();
+        self
+    }
+
     /// Adds a cause in words.
     #[must_use]
     pub fn cause(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
+        self
+    }
+
+    /// Adds another error whole, as one of several causes.
+    #[must_use]
+    pub fn including(mut self, other: &Self) -> Self {
+        self.causes.push(format!("{}:", other.what));
+        let causes = other.causes.iter().map(|cause| format!("  {cause}"));
+        self.causes.extend(causes);
+        for hint in &other.hints {
+            if !self.hints.contains(hint) {
+                self.hints.push(hint.clone());
+            }
+        }
         self
     }
 

@@ -104,11 +104,12 @@ fn building_again_replaces_the_image_whole() {
     let image = env.work().join("build/images/node3.img");
     fs::write(&image, "an old and broken image").unwrap();
     assert!(fs::read(built(&env)).unwrap() == first);
-    let left: Vec<_> = fs::read_dir(image.parent().unwrap())
+    let mut left: Vec<_> = fs::read_dir(image.parent().unwrap())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
-    assert_eq!(left, ["node3.img"]);
+    left.sort();
+    assert_eq!(left, ["SHA256SUMS", "node3.img", "node3.json"]);
 }
 
 #[test]

@@ -129,6 +129,14 @@ fn names_of_the_catalogue() {
     for said in ["`raspios-bokworm`", "raspios-bookworm", "piflash images"] {
         assert!(unknown.stderr.contains(said), "`{said}`: {unknown}");
     }
+    for (name, code, said) in [
+        ("stock.img.xz", 1, "stock.img.xz cannot be read"),
+        ("ftp://host/stock.img", 2, "nothing by ftp"),
+    ] {
+        let outcome = build(&env, &["--image", name]);
+        assert_eq!(outcome.code, Some(code), "{outcome}");
+        assert!(outcome.stderr.contains(said), "{outcome}");
+    }
     // Without an image in the inventory, the group's newest is taken.
     let stock = build(&env, &["--offline"]);
     assert_eq!(stock.code, Some(1), "{stock}");

@@ -48,9 +48,10 @@ fn a_killed_build_leaves_the_old_image_or_the_new_one() {
 
     // What a kill may leave behind, the next run clears away.
     assert!(build().status().unwrap().success());
-    let left: Vec<_> = fs::read_dir(image.parent().unwrap())
+    let mut left: Vec<_> = fs::read_dir(image.parent().unwrap())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
-    assert_eq!(left, ["node3.img"]);
+    left.sort();
+    assert_eq!(left, ["SHA256SUMS", "node3.img", "node3.json"]);
 }

@@ -87,7 +87,6 @@ fn images_that_are_none() {
     env.write("inventory.yml", NODE);
     env.write("zeros.img", vec![0; 1 << 20]);
     env.write("text.img", "not an image\n");
-    env.write("packed.img", b"\xfd7zXZ\0\0\x04");
     let fifo = env.work().join("fifo");
     rustix::fs::mkfifoat(rustix::fs::CWD, fifo, 0o600.into()).unwrap();
     let try_image = |image: &str, said: &[&str]| {
@@ -96,7 +95,6 @@ fn images_that_are_none() {
     try_image("missing.img", &["missing.img", "node1"]);
     try_image("zeros.img", &["zeros.img", "partition table"]);
     try_image("text.img", &["text.img"]);
-    try_image("packed.img", &["compressed", "xz -dk packed.img"]);
     for none in [".", "fifo", "/dev/null", "/dev/zero"] {
         try_image(none, &["node1", none, "not a regular file"]);
     }

@@ -11,7 +11,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{
-    env::Env, events, files_under, server::Step, vendor::Vendor,
+    env::Env,
+    events, files_under,
+    server::Step,
+    vendor::{Image, Vendor},
 };
 
 const PAUSE: Duration = Duration::from_millis(15);
@@ -178,9 +181,10 @@ fn several_that_fail_are_all_named() {
     assert!(!env.work().join("build").exists());
 }
 
-fn start(env: &Env) -> Child {
+fn start(env: &Env, build_dir: &str) -> Child {
     Command::new(env!("CARGO_BIN_EXE_piflash"))
         .args(["--progress", "json", "build", "--all"])
+        .args(["--build-dir", build_dir])
         .env_clear()
         .env("HOME", env.home())
         .env("TMPDIR", env.home())
@@ -195,7 +199,7 @@ fn an_interrupt_leaves_nothing_half_and_all_to_go_on_with() {
     for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
         let vendor = Vendor::start(3, Duration::from_millis(100));
         let env = vendor.customer(&[0, 1, 2]);
-        let mut child = start(&env);
+        let mut child = start(&env, "build");
         let end = Instant::now() + Duration::from_secs(20);
         let parts = || [0, 1, 2].map(|index| part(&env, &vendor, index));
         while parts().iter().any(|len| *len < 200_000) {
@@ -235,5 +239,59 @@ fn an_interrupt_leaves_nothing_half_and_all_to_go_on_with() {
         let verify = env.run(&["images", "verify"]);
         assert!(verify.stderr.contains("3 images"), "{verify}");
         assert_eq!(names(&env, "partial"), [""; 0]);
+    }
+}
+
+#[test]
+fn two_builds_at_once_share_a_download() {
+    let vendor = Vendor::start(1, PAUSE);
+    let env = vendor.customer(&[0]);
+    let runs = ["one", "two"].map(|dir| start(&env, dir));
+    let stages = runs.map(|run| {
+        let output = run.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let events = events::parse(&String::from_utf8(output.stderr).unwrap());
+        let first = events::of(&events, "start")[0]["stage"].clone();
+        first.as_str().unwrap().to_owned()
+    });
+    let mut stages = stages.to_vec();
+    stages.sort();
+    assert_eq!(stages, ["download", "wait-for-another-run"]);
+    assert_eq!(vendor.asked(), [path(1)]);
+    let read = |dir: &str| env.read(&format!("{dir}/images/node1.img"));
+    assert_eq!(read("one").len(), read("two").len());
+}
+
+/// The connection breaks and the run fails; the next one goes on, and has
+/// the same image.
+#[test]
+fn cut_at_any_byte_and_run_again() {
+    let vendor = Vendor::start(1, Duration::ZERO);
+    let Image { path, sha256: _, size } = &vendor.images[0];
+    let expected = {
+        let env = vendor.customer(&[0]);
+        assert_eq!(env.run(&["images", "fetch"]).code, Some(0));
+        names(&env, "images")
+    };
+    let third = size / 3;
+    for cut in [0, 1, 3, 4, 18, 511, 512, third, 2 * third, size - 1] {
+        let env = vendor.customer(&[0]);
+        let gone = Step::Status(404, vec![]);
+        vendor.server.script(path, [Step::Cut(cut), gone]);
+        let failed = env.run(&["build", "node1"]);
+        assert_eq!(failed.code, Some(1), "{failed}");
+        assert_eq!(part(&env, &vendor, 0), cut as u64);
+        assert_eq!(names(&env, "images"), [""; 0]);
+        assert!(!env.work().join("build").exists(), "{failed}");
+        vendor.asked();
+
+        let fetch = env.run(&["images", "fetch"]);
+        assert_eq!(fetch.code, Some(0), "{cut}: {fetch}");
+        let [request] = &vendor.server.requests()[..] else { panic!() };
+        assert_eq!(request.sent, size - cut);
+        // By their digests, which are read again.
+        assert_eq!(names(&env, "images"), expected, "{cut}");
+        let verify = env.run(&["images", "verify"]);
+        assert_eq!(verify.code, Some(0), "{cut}: {verify}");
     }
 }

@@ -206,6 +206,14 @@ fn an_unknown_name_gets_near_ones() {
     assert!(near.contains(&"ubuntu-20.04".to_owned()), "{near:?}");
     assert!(near.contains(&"ubuntu-20.04-armhf".to_owned()), "{near:?}");
     assert_eq!(error("fedora").near, [""; 0]);
+    for (name, meant) in [
+        ("raspbian", "raspios"),
+        ("rasbian", "raspios"),
+        ("trixe", "raspios-trixie"),
+        ("raspbian-bullseye", "raspios-bullseye"),
+    ] {
+        assert_eq!(error(name).near[0], meant, "{name}");
+    }
 }
 
 /// The vendors' own: facts of their servers, of their release notes.

@@ -1,7 +1,9 @@
 mod artefact;
 mod cache;
 mod download;
+mod https;
 mod key_server;
+mod memory;
 mod proxy;
 mod resume;
 mod signed;

@@ -1,3 +1,4 @@
+pub use crate::support::archive::{pipe, xz, zip};
 use crate::support::server::Server;
 use piflash::{
     base::{
@@ -10,9 +11,7 @@ use piflash::{
 };
 use std::{
     fs,
-    io::Write,
     path::Path,
-    process::{Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -38,41 +37,6 @@ pub fn image() -> Vec<u8> {
     image.resize(3 << 20, 0);
     image.extend_from_slice(&noise(300_001, 2));
     image
-}
-
-/// Runs a compressor on `input`.
-pub fn pipe(program: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
-    let mut child = Command::new(program)
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|e| panic!("{program} ({program} package): {e}"));
-    let mut stdin = child.stdin.take().unwrap();
-    let output = std::thread::scope(|scope| {
-        scope.spawn(move || stdin.write_all(input).unwrap());
-        child.wait_with_output().unwrap()
-    });
-    assert!(output.status.success(), "{program} {args:?}");
-    output.stdout
-}
-
-pub fn xz(input: &[u8]) -> Vec<u8> {
-    pipe("xz", &["-1", "-T2", "--block-size=524288"], input)
-}
-
-/// Zips files by name, with Debian's zip.
-pub fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let dir = tempfile::tempdir().unwrap();
-    let mut command = Command::new("zip");
-    command.args(["-q", "-1", "out.zip"]).current_dir(dir.path());
-    for (name, content) in files {
-        fs::write(dir.path().join(name), content).unwrap();
-        command.arg(name);
-    }
-    let status = command.status().expect("zip (Debian package zip)");
-    assert!(status.success());
-    fs::read(dir.path().join("out.zip")).unwrap()
 }
 
 /// Options whose waits are noted instead of waited.

@@ -30,6 +30,12 @@ pub struct Shell {
     shebang: &'static str,
 }
 
+impl Shell {
+    pub fn is_busybox(&self) -> bool {
+        self.command[0] == "busybox"
+    }
+}
+
 pub struct Node<'s> {
     dir: tempfile::TempDir,
     shell: &'s Shell,
@@ -61,7 +67,7 @@ impl<'s> Node<'s> {
             "echo \"$*\" >>\"$PIFLASH_ROOT/systemctl\"\n\
              [ \"$1\" != reboot ] || kill -9 0",
         );
-        if shell.command[0] == "busybox" {
+        if shell.is_busybox() {
             let applets = node.path("applets");
             fs::create_dir(&applets).unwrap();
             let status = Command::new("busybox")

@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use piflash::identity::{Authority, Certified, K3s, Kept, kubeconfig};
+use piflash::identity::{Authority, Certified, kubeconfig};
 use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
 use rustls::{
     RootCertStore, ServerConfig, ServerConnection, StreamOwned,
@@ -31,11 +31,12 @@ struct Api {
 impl Api {
     /// Its certificate is signed by the cluster's authority for servers, and
     /// it asks for one that is signed by that for clients.
-    fn start(tls: &std::collections::BTreeMap<&str, String>) -> Self {
+    fn start(cluster: &Authorities) -> Self {
         let key = KeyPair::generate().unwrap();
-        let ca = KeyPair::from_pem(&pkcs8(&tls["server-ca.key"])).unwrap();
+        let ca = pkcs8(cluster.server.key().reveal());
+        let ca = KeyPair::from_pem(&ca).unwrap();
         let issuer =
-            Issuer::from_ca_cert_pem(&tls["server-ca.crt"], ca).unwrap();
+            Issuer::from_ca_cert_pem(cluster.server.certificate(), ca).unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         for last in 1..5 {
             let ip = [127, 0, 0, last].into();
@@ -43,7 +44,7 @@ impl Api {
         }
         let certificate = params.signed_by(&key, &issuer).unwrap();
         let mut clients = RootCertStore::empty();
-        let ca = tls["client-ca.crt"].as_bytes();
+        let ca = cluster.client.certificate().as_bytes();
         clients.add(CertificateDer::from_pem_slice(ca).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(
@@ -91,8 +92,8 @@ impl Api {
             .map(|(name, ready)| {
                 format!(
                     r#"{{"metadata":{{"name":"{name}"}},"status":{{"conditions":
-                    [{{"type":"Ready","status":"{ready}","message":"\u001b[2Jsays
-                    the kubelet"}}],"nodeInfo":{{"kubeletVersion":
+                    [{{"type":"Ready","status":"{ready}","message":"\u001b[2Jsays the kubelet"
+                    }}],"nodeInfo":{{"kubeletVersion":
                     "v1.37.1+k3s1"}}}}}}"#
                 )
                 .replace("\n                    ", "")
@@ -152,17 +153,28 @@ fn put_kubeconfig(nodes: &Nodes, port: u16, ca: &str, admin: &Certified) {
     nodes.env.write("build/k3s-config.yml", text.reveal());
 }
 
-fn tls(k3s: &K3s) -> std::collections::BTreeMap<&'static str, String> {
-    let files = k3s.server_tls().into_iter();
-    files.map(|(path, text)| (path, text.reveal().to_owned())).collect()
+/// Those of a cluster, as k3s has them: one for servers, one for clients.
+struct Authorities {
+    server: Authority,
+    client: Authority,
+    admin: Certified,
+}
+
+impl Authorities {
+    fn make() -> Self {
+        let server = Authority::make("k3s-server-ca", NOW).unwrap();
+        let client = Authority::make("k3s-client-ca", NOW).unwrap();
+        let admin = client.client("system:admin", "system:masters", NOW);
+        Self { server, client, admin: admin.unwrap() }
+    }
 }
 
 #[test]
 fn the_clusters_word_counts() {
-    let k3s = K3s::make(NOW).unwrap();
+    let k3s = Authorities::make();
     let nodes = Nodes::k3s(&["node1", "node2"], 1);
-    let api = Api::start(&tls(&k3s));
-    put_kubeconfig(&nodes, api.port, k3s.server_ca(), k3s.admin());
+    let api = Api::start(&k3s);
+    put_kubeconfig(&nodes, api.port, k3s.server.certificate(), &k3s.admin);
 
     api.nodes(&[("node1", "True"), ("node2", "True")]);
     let outcome = nodes.run(&["status"]);
@@ -198,7 +210,7 @@ fn the_clusters_word_counts() {
 
 #[test]
 fn who_is_not_of_the_cluster_is_not_believed() {
-    let (k3s, other) = (K3s::make(NOW).unwrap(), K3s::make(NOW).unwrap());
+    let (k3s, other) = (Authorities::make(), Authorities::make());
     let nodes = Nodes::k3s(&["node1"], 1);
     let said = |nodes: &Nodes| {
         let outcome = nodes.run(&["status", "--json"]);
@@ -209,23 +221,23 @@ fn who_is_not_of_the_cluster_is_not_believed() {
         json["clusters"][0]["error"].as_str().unwrap().to_owned()
     };
     // Another server than the one whose authority is known.
-    let api = Api::start(&tls(&other));
+    let api = Api::start(&other);
     api.nodes(&[("node1", "False")]);
-    put_kubeconfig(&nodes, api.port, k3s.server_ca(), k3s.admin());
+    put_kubeconfig(&nodes, api.port, k3s.server.certificate(), &k3s.admin);
     let error = said(&nodes);
     assert!(error.contains("not of this cluster"), "{error}");
     // Another client than the server knows.
-    put_kubeconfig(&nodes, api.port, other.server_ca(), k3s.admin());
+    put_kubeconfig(&nodes, api.port, other.server.certificate(), &k3s.admin);
     let error = said(&nodes);
     assert!(error.contains("refuses the certificate"), "{error}");
     // One that is signed by the wrong authority of the right cluster.
     let stranger = Authority::make("x", NOW).unwrap();
     let stranger = stranger.client("system:admin", "x", NOW).unwrap();
-    put_kubeconfig(&nodes, api.port, other.server_ca(), &stranger);
+    put_kubeconfig(&nodes, api.port, other.server.certificate(), &stranger);
     let error = said(&nodes);
     assert!(error.contains("refuses the certificate"), "{error}");
     // Nobody.
-    put_kubeconfig(&nodes, free_port(), k3s.server_ca(), k3s.admin());
+    put_kubeconfig(&nodes, free_port(), k3s.server.certificate(), &k3s.admin);
     let error = said(&nodes);
     assert!(error.contains("no API server answers"), "{error}");
     // And a file that is none.
@@ -238,12 +250,12 @@ fn who_is_not_of_the_cluster_is_not_believed() {
 /// With `--watch`, the cluster's answer is waited for as well.
 #[test]
 fn watching_waits_for_the_cluster() {
-    let k3s = K3s::make(NOW).unwrap();
+    let k3s = Authorities::make();
     let nodes = Nodes::k3s(&["node1"], 1);
     nodes.start("node1", DONE);
-    let api = Api::start(&tls(&k3s));
+    let api = Api::start(&k3s);
     api.nodes(&[("node1", "False")]);
-    put_kubeconfig(&nodes, api.port, k3s.server_ca(), k3s.admin());
+    put_kubeconfig(&nodes, api.port, k3s.server.certificate(), &k3s.admin);
     let outcome = thread::scope(|scope| {
         scope.spawn(|| {
             thread::sleep(std::time::Duration::from_secs(5));

@@ -95,14 +95,12 @@ impl Nodes {
                 format!("    {name}: {{ansible_host: 127.0.0.{}}}\n", at + 1)
             })
             .collect();
-        let whoami = String::from_utf8(oracle::run("id", &["-un"]).unwrap());
         env.write(
             "inventory.yml",
             format!(
                 "all:\n  hosts:\n{hosts}  children:\n    raspbian: {{hosts: \
-                 {{{}}}}}\n{groups}  vars:\n    ansible_user: {}\n",
+                 {{{}}}}}\n{groups}  vars:\n    ansible_user: ada\n",
                 names.iter().map(|n| format!("{n}: , ")).collect::<String>(),
-                whoami.unwrap().trim(),
             ),
         );
         let args = ["build", "--all", "--image", "demo", "--offline"];
@@ -200,20 +198,24 @@ impl Nodes {
         fs::set_permissions(self.path(path), mode).unwrap();
     }
 
-    /// Writes a port to ssh_config, as nodes have 22 and these cannot.
+    /// Writes a port to ssh_config, as nodes have 22 and these cannot; and
+    /// whose sshd it is.
     pub fn set_port(&self, name: &str, port: u16) {
         let config = String::from_utf8(self.env.read("build/ssh_config"));
+        let whoami = String::from_utf8(oracle::run("id", &["-un"]).unwrap());
+        let whoami = whoami.unwrap();
         let mut text = String::new();
         let mut ours = false;
         for line in config.unwrap().lines() {
             if let Some(host) = line.strip_prefix("Host ") {
                 ours = host == name;
             }
-            if !(ours && line.starts_with("    Port ")) {
+            let other = ["    Port ", "    User "];
+            if !(ours && other.iter().any(|key| line.starts_with(key))) {
                 text += &format!("{line}\n");
             }
             if line == format!("Host {name}") {
-                text += &format!("    Port {port}\n");
+                text += &format!("    Port {port}\n    User {whoami}");
             }
         }
         self.env.write("build/ssh_config", text);

@@ -117,7 +117,14 @@ impl Env {
     /// Runs the program; paths in its output become `$WORK`, `$HOME` and
     /// `$REPOSITORY`.
     pub fn run(&self, args: &[&str]) -> Outcome {
-        let output = self.command().args(args).output().unwrap();
+        self.run_with(&[], args)
+    }
+
+    /// The same with environment variables.
+    pub fn run_with(&self, vars: &[(&str, &str)], args: &[&str]) -> Outcome {
+        let mut command = self.command();
+        command.envs(vars.iter().copied()).args(args);
+        let output = command.output().unwrap();
         let shown = |bytes: &[u8]| self.shown(&String::from_utf8_lossy(bytes));
         Outcome {
             code: output.status.code(),

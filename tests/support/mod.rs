@@ -3,6 +3,8 @@
 // Not every test binary's state of development uses all of it.
 #![allow(dead_code)]
 
+pub mod archive;
+pub mod bmap;
 pub mod env;
 pub mod events;
 pub mod ext4;
@@ -16,6 +18,7 @@ pub mod oracle;
 pub mod plan;
 pub mod releases;
 pub mod server;
+pub mod tls;
 pub mod tree;
 pub mod vendor;
 pub mod xz;

@@ -100,6 +100,15 @@ impl Releases {
         )
     }
 
+    /// The same by names that no run changes; the server is a proxy for them.
+    pub fn known_variables() -> String {
+        ["k3s", "k8s", "flannel"]
+            .map(|it| {
+                format!("    {it}_download_url: http://{it}.invalid/{it}\n")
+            })
+            .concat()
+    }
+
     /// Those for kubeadm.
     pub fn k8s_variables(&self) -> String {
         format!(

@@ -2,6 +2,7 @@
 
 use crate::support::repository;
 use std::{
+    env::consts,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -12,6 +13,8 @@ pub enum Lab {
     Trixie,
     Bullseye,
     Ubuntu,
+    /// Trixie with what a cluster's stand-ins need.
+    Kubernetes,
 }
 
 impl Lab {
@@ -20,13 +23,14 @@ impl Lab {
             Self::Trixie => "raspios-trixie",
             Self::Bullseye => "raspios-bullseye",
             Self::Ubuntu => "ubuntu-24.04",
+            Self::Kubernetes => "kubernetes-trixie",
         }
     }
 
     /// The inventory's group for this OS.
     pub fn group(self) -> &'static str {
         match self {
-            Self::Trixie | Self::Bullseye => "raspbian",
+            Self::Trixie | Self::Bullseye | Self::Kubernetes => "raspbian",
             Self::Ubuntu => "ubuntu",
         }
     }
@@ -34,8 +38,26 @@ impl Lab {
     /// The account that an inventory without one means.
     pub fn account(self) -> &'static str {
         match self {
-            Self::Trixie | Self::Bullseye => "pi",
+            Self::Trixie | Self::Bullseye | Self::Kubernetes => "pi",
             Self::Ubuntu => "ubuntu",
+        }
+    }
+
+    /// The first sign on the console of a boot that is not over when the OS
+    /// has made its own first boot.
+    pub fn early(self) -> &'static str {
+        match self {
+            Self::Trixie | Self::Ubuntu | Self::Kubernetes => "systemd[1]: ",
+            // `quiet`: it says nothing before.
+            Self::Bullseye => "10-home: attempt",
+        }
+    }
+
+    /// Where the FAT is mounted.
+    pub fn boot_mount(self) -> &'static str {
+        match self {
+            Self::Bullseye => "/boot",
+            Self::Trixie | Self::Ubuntu | Self::Kubernetes => "/boot/firmware",
         }
     }
 
@@ -44,7 +66,7 @@ impl Lab {
         let script = repository().join("tests/vm/lab/build.sh");
         let output = Command::new("sh")
             .arg(script)
-            .arg(self.name())
+            .args([self.name(), Arch::of_lab().name()])
             .arg(cache())
             .output()
             .unwrap();
@@ -52,6 +74,73 @@ impl Lab {
         assert!(output.status.success(), "{}: {stderr}", self.name());
         let directory = String::from_utf8(output.stdout).unwrap();
         Path::new(directory.trim()).join("image.img")
+    }
+}
+
+/// What the lab images are built for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Arch {
+    Amd64,
+    Arm64,
+}
+
+impl Arch {
+    /// The builder's own, unless `PIFLASH_VM_ARCH` says otherwise.
+    pub fn of_lab() -> Self {
+        let asked = std::env::var("PIFLASH_VM_ARCH");
+        match (asked.as_deref(), consts::ARCH) {
+            (Ok("amd64"), _) | (Err(_), "x86_64") => Self::Amd64,
+            (Ok("arm64"), _) | (Err(_), "aarch64") => Self::Arm64,
+            (Ok(other), _) => {
+                panic!("PIFLASH_VM_ARCH is {other}, not amd64 or arm64")
+            }
+            (_, other) => {
+                panic!("on {other}, say amd64 or arm64 in PIFLASH_VM_ARCH")
+            }
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// QEMU's program, and its arguments for a machine without disk and
+    /// network. `PIFLASH_VM_ACCEL=kvm` makes it run as fast as the builder
+    /// itself where that works.
+    pub fn machine(self) -> (&'static str, Vec<String>) {
+        let accel = std::env::var("PIFLASH_VM_ACCEL");
+        let accel = accel.unwrap_or_else(|_| "tcg".to_owned());
+        let (program, board, cpu) = match self {
+            // Without AVX, which is slow to emulate.
+            Self::Amd64 => ("qemu-system-x86_64", "pc", "Nehalem"),
+            Self::Arm64 => ("qemu-system-aarch64", "virt", "cortex-a72"),
+        };
+        // One processor: an emulated one keeps a core of the builder busy,
+        // and two guests run side by side. 2 ns for each instruction: time
+        // in the guest goes by what it does, and no time-out is over early
+        // because the builder is busy. Idle, it waits in real time.
+        let (cpu, time) = match accel.as_str() {
+            "kvm" => ("host", &[][..]),
+            _ => (cpu, &["-icount", "shift=1"][..]),
+        };
+        let mut args =
+            vec!["-M", board, "-accel", &accel, "-cpu", cpu, "-smp", "1"];
+        args.extend(time);
+        (program, args.into_iter().map(str::to_owned).collect())
+    }
+
+    /// What the machine needs on the kernel's command line, in front of the
+    /// card's own words, as the firmware of a Raspberry Pi puts its own there.
+    pub fn words(self) -> &'static str {
+        match self {
+            // The kernel's check of the timer is of real time; and nobody
+            // attacks an emulated processor.
+            Self::Amd64 => "no_timer_check mitigations=off",
+            Self::Arm64 => "mitigations=off",
+        }
     }
 }
 

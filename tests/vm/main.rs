@@ -14,11 +14,21 @@
     clippy::arithmetic_side_effects
 )]
 
+mod archive;
+mod cluster;
+mod disk;
+mod expect;
 mod guest;
 mod lab;
+mod long;
 mod node;
 mod ordinary;
-mod power_cut;
 mod qmp;
+mod repository;
+mod secrets;
+mod site;
+mod ssh;
 #[path = "../support/mod.rs"]
 mod support;
+mod switch;
+mod troubled;

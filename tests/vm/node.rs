@@ -1,29 +1,25 @@
-//! A node as its owner has it before the first power-on: an inventory, a key
-//! and the image that piflash built.
+//! A node as its owner has it before the first power-on: the card that
+//! piflash built.
 
 use crate::{
+    disk::Disk,
     guest::{Guest, Weather},
     lab::{self, Lab},
-    support::{
-        env::Env,
-        oracle::{self, run},
-    },
+    site::{PREFIX, Site},
+    support::oracle::{self, run},
 };
 use std::{
     fs,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
 };
 
-/// Not what QEMU's DHCP server gives, so that only a static address works.
-pub const ADDRESS: &str = "192.168.71.23";
-pub const GATEWAY: &str = "192.168.71.1";
-pub const DNS: &str = "192.168.71.3";
-
-/// A built card, and what belongs to it.
 pub struct Node {
-    env: Env,
-    pub lab: Lab,
+    pub site: Arc<Site>,
+    pub name: String,
+    pub address: String,
     pub image: PathBuf,
     /// Byte offsets and sizes of the two partitions, as on the stock image.
     pub boot: (u64, u64),
@@ -31,56 +27,34 @@ pub struct Node {
 }
 
 impl Node {
-    /// Builds node3 out of a lab image. `vars` are more lines of the
-    /// inventory's `vars`, without indentation.
-    pub fn build(lab: Lab, vars: &[&str]) -> Self {
-        let env = Env::new();
-        let key = env.work().join("key");
-        let key = key.to_str().unwrap();
-        run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", key])
-            .unwrap();
-        let public = fs::read_to_string(format!("{key}.pub")).unwrap();
-        let mut inventory = format!(
-            "\
-all:
-  hosts:
-    node3: {{ansible_host: {ADDRESS}}}
-  children:
-    {}: {{hosts: {{node3: }}}}
-    raspberry_pi: {{hosts: {{node3: }}}}
-  vars:
-    gateway: {GATEWAY}
-    dns: [{DNS}]
-    ssh_authorized_keys: ['{}']
-",
-            lab.group(),
-            public.trim()
-        );
-        for line in vars {
-            inventory += &format!("    {line}\n");
-        }
-        env.write("inventory.yml", inventory);
-        let base = lab.image();
-        let base = base.to_str().unwrap();
-        let outcome = env.run(&["build", "node3", "--image", base]);
-        assert_eq!(outcome.code, Some(0), "{outcome}");
-        let image = env.work().join("build/images/node3.img");
+    /// A site of one node, node3.
+    pub fn build(lab: Lab, vars: &[&str], secrets: &[&str]) -> Self {
+        let address = format!("{PREFIX}.23");
+        let nodes = [("node3", address.as_str())];
+        let site = Arc::new(Site::build(lab, &nodes, vars, secrets));
+        Self::of(&site, "node3", &address)
+    }
+
+    /// One node of a site.
+    pub fn of(site: &Arc<Site>, name: &str, address: &str) -> Self {
+        let image = site.path(&format!("build/images/{name}.img"));
         let (boot, _) = partitions(&image);
         let consoles = lab::cache().join("consoles");
         fs::create_dir_all(&consoles).unwrap();
-        let console = consoles.join(format!("{}.log", test_name()));
+        let console = consoles.join(format!("{}-{name}.log", test_name()));
         fs::write(&console, "").unwrap();
-        Self { env, lab, image, boot, console }
+        Self {
+            site: Arc::clone(site),
+            name: name.to_owned(),
+            address: address.to_owned(),
+            image,
+            boot,
+            console,
+        }
     }
 
-    /// The private key that the account takes.
-    pub fn key(&self) -> PathBuf {
-        self.env.work().join("key")
-    }
-
-    /// A file below the directory that the node was built in.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.env.work().join(name)
+    pub fn lab(&self) -> Lab {
+        self.site.lab
     }
 
     /// Where the serial console is written: all power-ons of this test.
@@ -102,6 +76,38 @@ all:
         oracle::mtype(&self.image, self.boot.0, name).unwrap()
     }
 
+    /// The whole FAT partition, blocks that belong to no file too, but
+    /// without those that are all zeros.
+    pub fn boot_bytes(&self) -> Vec<u8> {
+        let image = fs::File::open(&self.image).unwrap();
+        let mut bytes = Vec::new();
+        let mut block = [0; 4096];
+        for at in (0..self.boot.1).step_by(block.len()) {
+            image.read_exact_at(&mut block, self.boot.0 + at).unwrap();
+            if block != [0; 4096] {
+                bytes.extend(block);
+            }
+        }
+        bytes
+    }
+
+    /// Leaves no room on the FAT, by a file of this name.
+    pub fn fill_boot(&self, name: &str) {
+        let at = oracle::fat_at(&self.image, self.boot.0);
+        let listing = run("mdir", &["-i", &at, "::/"]).unwrap();
+        let listing = String::from_utf8(listing).unwrap();
+        let free = listing.lines().find(|line| line.contains("bytes free"));
+        let free: String =
+            free.unwrap().chars().filter(char::is_ascii_digit).collect();
+        let filler = tempfile::NamedTempFile::new().unwrap();
+        filler.as_file().set_len(free.parse().unwrap()).unwrap();
+        let filler = filler.path().to_str().unwrap();
+        run("mcopy", &["-i", &at, filler, &format!("::/{name}")]).unwrap();
+        let listing = run("mdir", &["-i", &at, "::/"]).unwrap();
+        let listing = String::from_utf8(listing).unwrap();
+        assert!(listing.contains(" 0 bytes free"), "{listing}");
+    }
+
     /// Both file systems are sound to their own checkers. After a shutdown.
     pub fn assert_sound(&self) {
         let (_, root) = partitions(&self.image);
@@ -114,6 +120,10 @@ all:
         let table = oracle::sfdisk_json(&self.image).unwrap();
         let id = table["partitiontable"]["id"].as_str().unwrap();
         id.trim_start_matches("0x").to_owned()
+    }
+
+    pub(crate) fn disk(&self) -> Disk {
+        Disk::insert(&self.image)
     }
 }
 

@@ -3,15 +3,14 @@
 use std::{fs::File, path::Path};
 
 use super::{
-    Artefact, ArtefactErrorKind as Kind, ArtefactFile, Store,
-    store::{Found, FromStart},
+    Artefact, ArtefactErrorKind as Kind, ArtefactFile, Store, store::Found,
 };
 use crate::{
     base::{
         FileError,
         cache::Lock,
         catalog::listed_digest,
-        digest::{Hasher, Sha256},
+        digest::{FromStart, Hasher, Sha256},
         fetch::{Client, End, FetchOptions, Part, Request, download, redacted},
     },
     progress::Progress,

@@ -7,9 +7,9 @@ use std::{
 
 use serde::Deserialize;
 
-use super::store::FromStart;
 use crate::base::{
-    elf, facts::Architecture, signature::Keyring, unpack::Format,
+    digest::FromStart, elf, facts::Architecture, signature::Keyring,
+    unpack::Format,
 };
 
 /// The largest program or bundle of images, in bytes; k3s 1.36 has 68 MiB

@@ -26,7 +26,10 @@ pub use error::{ArtefactError, ArtefactErrorKind};
 pub use form::{Form, NotOfForm};
 pub use gather::{Gathered, LeftOut, gather};
 pub use k3s::K3s;
-pub use kubernetes::{apt_key, flannel_manifest, minor_number};
+pub use kubernetes::{
+    KubernetesPackages, apt_key, cri_dockerd, flannel_manifest,
+    kubernetes_packages, minor_number,
+};
 pub use pinned::{DefaultVersions, VersionError};
 pub use prune::StoredFile;
 pub use store::{ArtefactFile, Store};

@@ -1,6 +1,10 @@
 //! The releases that are part of the program.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+
+use crate::base::facts::Architecture;
 
 const EMBEDDED: &str = include_str!("../../../images/artefacts.yaml");
 
@@ -11,6 +15,18 @@ pub(super) struct Pinned {
     pub(super) k3s: Release,
     pub(super) flannel: Release,
     pub(super) kubernetes: Release,
+    pub(super) cri_dockerd: Known,
+}
+
+/// A release whose files are known by their digests.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Known {
+    pub(super) version: String,
+    /// What the version is below.
+    pub(super) download_url: String,
+    /// By Debian's names of architectures.
+    pub(super) sha256: BTreeMap<String, String>,
 }
 
 /// A release, and where it is.
@@ -31,6 +47,9 @@ pub enum VersionError {
     /// Not a version of Kubernetes.
     #[error("{0:?} is no version of Kubernetes")]
     Kubernetes(String),
+    /// Docker cannot run the containers of this architecture.
+    #[error("cri-dockerd has no program for {0}")]
+    CriDockerd(Architecture),
     /// The program was built with a wrong `images/artefacts.yaml`.
     #[error("the list of releases in this program cannot be read")]
     Embedded(#[from] serde_saphyr::Error),
@@ -48,6 +67,9 @@ impl VersionError {
             Self::Kubernetes(_) => {
                 "write a version of the packages, as `k8s_version: \
                  1.37.1-1.1`"
+            }
+            Self::CriDockerd(_) => {
+                "use containerd: leave `container_runtime` out"
             }
             Self::Embedded(_) => "this is a fault of piflash",
         }

@@ -2,14 +2,12 @@
 
 use std::{collections::BTreeMap, fmt, fs::File, io};
 
-use super::{
-    Store,
-    store::{digest_of, read_record},
-};
+use super::{Store, store::read_record};
 use crate::{
     base::{
-        cache::{Prune, age, files, is_old, remove, size_on_disk},
+        cache::{Prune, age, files, is_old, size_on_disk},
         digest::Sha256,
+        whole::remove,
     },
     progress::Progress,
 };
@@ -81,8 +79,9 @@ impl Store {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            let size = file.metadata()?.len();
-            if digest_of(&file, size, progress)? != stored.sha256 {
+            let digest = Sha256::of_file(&file, "verify", progress)?;
+            progress.finish();
+            if digest != stored.sha256 {
                 damaged.push(stored);
             }
         }

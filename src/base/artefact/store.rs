@@ -2,8 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read},
-    os::unix::fs::FileExt,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -170,7 +169,8 @@ impl Store {
         };
         let read = || -> io::Result<(bool, u64)> {
             let size = file.metadata()?.len();
-            let same = digest_of(&file, size, progress)? == digest;
+            let same = Sha256::of_file(&file, "verify", progress)? == digest;
+            progress.finish();
             Ok((same && artefact.form.check(&file)?.is_ok(), size))
         };
         let (right, size) = read().map_err(FileError::at("read", &path))?;
@@ -256,40 +256,4 @@ pub(super) fn read_record(path: &Path) -> Option<Record> {
     let text = fs::read(path).ok()?;
     let record: Record = serde_json::from_slice(&text).ok()?;
     (record.format == FORMAT).then_some(record)
-}
-
-/// Reads all of a file.
-pub(super) fn digest_of(
-    file: &File,
-    size: u64,
-    progress: &dyn Progress,
-) -> io::Result<Sha256> {
-    progress.start("verify", Some(size));
-    let digest = Sha256::of_reader(FromStart::of(file), |read| {
-        progress.advance(u64::try_from(read).unwrap_or(u64::MAX));
-    });
-    progress.finish();
-    digest
-}
-
-/// Reads a file from its start; the file's own position, which others may
-/// share, stays.
-pub(super) struct FromStart<'f> {
-    file: &'f File,
-    at: u64,
-}
-
-impl<'f> FromStart<'f> {
-    pub(super) fn of(file: &'f File) -> Self {
-        Self { file, at: 0 }
-    }
-}
-
-impl Read for FromStart<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buf, self.at)?;
-        let more = u64::try_from(read).unwrap_or(u64::MAX);
-        self.at = self.at.saturating_add(more);
-        Ok(read)
-    }
 }

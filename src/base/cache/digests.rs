@@ -20,7 +20,7 @@ const COARSE: i64 = 2;
 /// What changes with a file's content. The ctime is the kernel's: nobody can
 /// set it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
+pub(super) struct Stamp {
     size: u64,
     /// Seconds since 1970, and nanoseconds.
     mtime: (i64, i64),
@@ -30,7 +30,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(found: &Metadata) -> Self {
+    pub(super) fn of(found: &Metadata) -> Self {
         Self {
             size: found.len(),
             mtime: (found.mtime(), found.mtime_nsec()),

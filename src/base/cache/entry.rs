@@ -7,6 +7,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 /// What is known of an image in the cache.
@@ -14,13 +15,16 @@ use std::{
 pub struct Entry {
     /// Version of this record.
     pub format: u32,
-    /// Where it came from, without secrets.
+    /// Where it came from: a URL without secrets, or the path of a file.
     pub url: String,
-    /// Digest of the URL as it was given.
+    /// Digest of that as it was given.
     pub url_sha256: Sha256,
-    /// Digest of what was downloaded.
+    /// Digest of what it was unpacked from.
     pub download_sha256: Sha256,
-    /// Size of that in bytes.
+    /// Digests of other files that unpacked to the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<Sha256>,
+    /// Size of what it was unpacked from, in bytes.
     pub download_size: u64,
     /// How it was compressed.
     pub compression: Format,
@@ -28,7 +32,7 @@ pub struct Entry {
     pub image_sha256: Sha256,
     /// Size of the raw image in bytes.
     pub image_size: u64,
-    /// When it was downloaded, in seconds since 1970.
+    /// When it was downloaded or unpacked, in seconds since 1970.
     pub fetched: u64,
     /// What was proven of it then.
     pub verified: Verification,
@@ -49,6 +53,11 @@ pub(super) enum State {
 pub(super) const FORMAT: u32 = 2;
 
 impl Entry {
+    /// Returns whether a file with this digest unpacks to it.
+    pub(super) fn is_of(&self, packed: Sha256) -> bool {
+        self.download_sha256 == packed || self.copies.contains(&packed)
+    }
+
     pub(super) fn state(&self, path: &Path) -> State {
         match fs::symlink_metadata(path) {
             Ok(found) if !found.is_file() => State::Missing,
@@ -76,6 +85,12 @@ impl Entry {
         text.push(b'\n');
         whole::write(&record_path(dir, self.image_sha256), &text)
     }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
 }
 
 pub(super) fn record_path(dir: &Path, digest: Sha256) -> PathBuf {

@@ -1,5 +1,8 @@
 use crate::base::{
-    FileError, digest::Sha256, fetch::FetchError, signature::SignatureError,
+    FileError,
+    digest::Sha256,
+    fetch::{FetchError, FetchErrorKind},
+    signature::SignatureError,
     unpack::UnpackError,
 };
 use std::{error::Error, fmt, path::PathBuf};
@@ -92,7 +95,8 @@ impl CacheError {
                 "run it once without --offline"
             }
             Kind::Unverified => {
-                "give its SHA-256, or accept any content with --insecure"
+                "give its SHA-256 (--image-sha256, or `image_sha256` in the \
+                 inventory), or accept any content with --insecure"
             }
             Kind::Fetch(error) => error.hint(),
             Kind::Changing(_) => {
@@ -144,6 +148,10 @@ impl CacheError {
                 | Kind::Sums { .. }
                 | Kind::Unpack(_)
                 | Kind::Unverified
+        ) || matches!(
+            &self.kind,
+            Kind::Fetch(error)
+                if matches!(error.kind, FetchErrorKind::Size { .. })
         )
     }
 }

@@ -4,7 +4,6 @@ use super::{
     Cache, CacheError, CacheErrorKind as Kind, Cached, Wanted,
     entry::{self, Entry},
     lock::Lock,
-    prune,
     vouch::{Doubt, Unsigned, Vouching},
 };
 use crate::{
@@ -17,6 +16,7 @@ use crate::{
         },
         signature::{Keyring, SignatureError, Verification},
         unpack::{Limits, UnpackError, Unpacked, unpack},
+        whole::remove,
     },
     progress::Progress,
 };
@@ -26,7 +26,6 @@ use std::{
     path::Path,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
-    time::SystemTime,
 };
 
 /// Times that a file may change, or that one which is wrong after it was
@@ -68,9 +67,7 @@ pub(super) fn fill(
     let (passed, proof, image) = loop {
         let mut part = Part::open(&part_path, &wanted.url).map_err(fetch)?;
         let resumed = !part.is_empty();
-        let image = create(&image_path)
-            .map_err(FileError::at("create", &image_path))
-            .map_err(file)?;
+        let image = create(&image_path).map_err(file)?;
         progress.start("download", wanted.download_size.or(part.total()));
         let passed = pass(&client, wanted, &mut part, &image, progress);
         match &passed {
@@ -96,17 +93,17 @@ pub(super) fn fill(
         });
         match proven {
             Ok(Some((passed, proof))) => {
-                // It is in the image now.
-                let _ = part.remove();
+                let format = passed.unpacked.format;
+                cache.keep_packed(part, &part_path, format, passed.download);
                 break (passed, proof, image);
             }
             Ok(None) if restarts < RESTARTS => {}
             Ok(None) => {
-                let _ = prune::remove(&image_path);
+                let _ = remove(&image_path);
                 return Err(wanted.error(Kind::Changing(restarts)));
             }
             Err(kind) => {
-                let _ = prune::remove(&image_path);
+                let _ = remove(&image_path);
                 let wrong = is_wrong(&kind);
                 if wrong {
                     part.remove()
@@ -122,10 +119,9 @@ pub(super) fn fill(
         }
         restarts = restarts.saturating_add(1);
     };
-    let verified = proof.verified;
-    let mut cached =
-        publish(cache, wanted, &passed, verified, image, &image_path)
-            .map_err(file)?;
+    let mut entry = record(wanted, &passed, proof.verified);
+    publish(cache, &mut entry, &image, &image_path).map_err(file)?;
+    let mut cached = cache.cached(wanted, &entry, image, false);
     cached.unsigned = proof.unsigned;
     Ok(cached)
 }
@@ -172,13 +168,15 @@ fn kind_of(kind: Kind, image: &Path) -> Kind {
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
+/// Begins an image.
+pub(super) fn create(path: &Path) -> Result<File, FileError> {
     OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(true)
         .open(path)
+        .map_err(FileError::at("create", path))
 }
 
 fn compare(wanted: &Wanted, passed: &Passed) -> Result<(), Kind> {
@@ -278,40 +276,40 @@ fn load(
     Ok((end, hasher.finish()))
 }
 
-/// Gives the image its name.
-fn publish(
-    cache: &Cache,
-    wanted: &Wanted,
-    passed: &Passed,
-    verified: Verification,
-    image: File,
-    from: &Path,
-) -> Result<Cached, FileError> {
-    let digest = passed.unpacked.sha256;
-    let to = cache.image_path(digest);
-    let images = cache.images();
-    image.sync_all().map_err(FileError::at("sync", from))?;
-    // A record of an earlier file with this name would not fit for a moment.
-    prune::remove(&entry::record_path(&images, digest))
-        .map_err(FileError::at("remove", &to))?;
-    fs::rename(from, &to).map_err(FileError::at("rename", &to))?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let mut entry = Entry {
+/// What is to be recorded of it.
+fn record(wanted: &Wanted, passed: &Passed, verified: Verification) -> Entry {
+    Entry {
         format: entry::FORMAT,
         url: redacted(&wanted.url),
         url_sha256: Sha256::of(wanted.url.as_bytes()),
         download_sha256: passed.download,
+        copies: Vec::new(),
         download_size: passed.download_size,
         compression: passed.unpacked.format,
-        image_sha256: digest,
+        image_sha256: passed.unpacked.sha256,
         image_size: passed.unpacked.size,
-        fetched: now.map_or(0, |now| now.as_secs()),
+        fetched: entry::now(),
         verified,
         mtime: (0, 0),
-    };
-    entry.take_times(&image).map_err(FileError::at("look at", &to))?;
-    entry.write(&images).map_err(FileError::at("write", &to))?;
-    Ok(cache.cached(wanted, &entry, image, false))
+    }
+}
+
+/// Gives an image its name, and records what is known of it.
+pub(super) fn publish(
+    cache: &Cache,
+    entry: &mut Entry,
+    image: &File,
+    from: &Path,
+) -> Result<(), FileError> {
+    let to = cache.image_path(entry.image_sha256);
+    let images = cache.images();
+    image.sync_all().map_err(FileError::at("sync", from))?;
+    // A record of an earlier file with this name would not fit for a moment.
+    remove(&entry::record_path(&images, entry.image_sha256))
+        .map_err(FileError::at("remove", &to))?;
+    fs::rename(from, &to).map_err(FileError::at("rename", &to))?;
+    entry.take_times(image).map_err(FileError::at("look at", &to))?;
+    entry.write(&images).map_err(FileError::at("write", &to))
 }
 
 /// The download as the decoder reads it.

@@ -18,7 +18,9 @@ impl Lock {
         key: &str,
         progress: &dyn Progress,
     ) -> Result<Self, FileError> {
-        for name in ["images", "artefacts", "partial", "locks"] {
+        for name in
+            ["images", "packed", "prepared", "artefacts", "partial", "locks"]
+        {
             let dir = dir.join(name);
             fs::create_dir_all(&dir).map_err(FileError::at("create", &dir))?;
         }

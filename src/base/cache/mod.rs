@@ -5,8 +5,11 @@
 //! images/SHA256.json   what is known of it
 //! partial/KEY.part     a download under way, with a record beside it
 //! partial/KEY.img      what is unpacked of it so far
-//! locks/KEY.lock       held by the run that downloads
+//! locks/KEY.lock       held by the run that downloads or unpacks
 //! digests/KEY.json     the digest of an image of the user's own
+//! packed/SHA256.xz     a download of many blocks, as it came
+//! prepared/KEY.xz      an image cut for taking blocks from, with a record
+//!                      beside it
 //! ```
 //!
 //! Nothing is below `images/` before all that is known of it agreed. An entry
@@ -17,15 +20,20 @@ mod digests;
 mod entry;
 mod error;
 mod fill;
+mod local;
 mod lock;
+mod packed;
+mod prepared;
 mod prune;
 mod vouch;
 
 pub use entry::Entry;
 pub use error::{CacheError, CacheErrorKind};
+pub use local::LocalError;
 pub(super) use lock::Lock;
+pub use prepared::{Prepared, PreparedEntry, Recipe, Slot};
 pub use prune::{Prune, Pruned};
-pub(super) use prune::{age, files, is_old, remove, size_on_disk};
+pub(super) use prune::{age, files, is_old, size_on_disk};
 pub use vouch::Unsigned;
 
 use super::{
@@ -33,6 +41,7 @@ use super::{
     digest::Sha256,
     fetch::{FetchOptions, redacted},
     signature::{Keyring, SignatureSource, Verification},
+    whole::remove,
 };
 use crate::progress::Progress;
 use entry::State;
@@ -96,7 +105,7 @@ impl Wanted {
     pub fn matches(&self, entry: &Entry) -> bool {
         match (self.image_sha256, self.download_sha256) {
             (Some(digest), _) => entry.image_sha256 == digest,
-            (None, Some(digest)) => entry.download_sha256 == digest,
+            (None, Some(digest)) => entry.is_of(digest),
             (None, None) => entry.url_sha256 == Sha256::of(self.url.as_bytes()),
         }
     }
@@ -115,7 +124,7 @@ pub struct Cached {
     pub path: PathBuf,
     /// Digest of the raw image.
     pub image_sha256: Sha256,
-    /// Digest of what was downloaded.
+    /// Digest of what it was unpacked from.
     pub download_sha256: Sha256,
     /// What is proven of it.
     pub verified: Verification,
@@ -178,9 +187,7 @@ impl Cache {
         options: &FetchOptions,
         progress: &dyn Progress,
     ) -> Result<Cached, CacheError> {
-        let io = |op, path: &Path, error| {
-            wanted.error(FileError::new(op, path, error).into())
-        };
+        let file_error = |error: FileError| wanted.error(error.into());
         let found = self.find(wanted);
         let must_trust = !(wanted.is_pinned() || options.insecure);
         let trusted = found
@@ -199,28 +206,21 @@ impl Cache {
             return Err(wanted.error(CacheErrorKind::Offline));
         }
         let lock = Lock::take(&self.dir, &wanted.key(), progress)
-            .map_err(|error| wanted.error(error.into()))?;
+            .map_err(file_error)?;
         // Another run may have been faster, or the entry is to be read.
         if let Some(mut entry) = self.find(wanted) {
-            let usable = match self.state(&entry) {
-                State::Intact => true,
-                State::Suspect => self
-                    .read_again(&mut entry, progress)
-                    .map_err(|e| io("verify", self.dir(), e))?,
-                State::Missing => false,
-            };
-            let path = self.image_path(entry.image_sha256);
-            if usable {
-                let file =
-                    File::open(&path).map_err(|e| io("open", &path, e))?;
+            let opened = self.open_entry(&mut entry, progress);
+            if let Some(file) = opened.map_err(file_error)? {
                 return Ok(self.cached(wanted, &entry, file, true));
             }
+            let path = self.image_path(entry.image_sha256);
             if options.offline {
                 let kind = CacheErrorKind::Damaged { path };
                 return Err(wanted.error(kind));
             }
             self.discard(entry.image_sha256)
-                .map_err(|e| io("remove", &path, e))?;
+                .map_err(FileError::at("remove", &path))
+                .map_err(file_error)?;
         }
         if must_trust {
             return Err(wanted.error(CacheErrorKind::Unverified));
@@ -255,16 +255,32 @@ impl Cache {
         Ok(damaged)
     }
 
+    /// Reads every download that is kept as it came; those that are not what
+    /// they were are removed, and returned.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be read.
+    pub fn verify_packed(
+        &self,
+        progress: &dyn Progress,
+    ) -> io::Result<Vec<PathBuf>> {
+        self.damaged_packed(&self.list()?, progress)
+    }
+
     /// Returns the path that an image with this digest has.
     #[must_use]
     pub fn image_path(&self, digest: Sha256) -> PathBuf {
         self.images().join(format!("{digest}.img"))
     }
 
-    /// Returns what an image takes on the disk, in bytes.
+    /// Returns what an image takes on the disk, in bytes, with its download
+    /// where that is kept.
     #[must_use]
-    pub fn size_on_disk(&self, digest: Sha256) -> u64 {
-        prune::size_on_disk(&self.image_path(digest))
+    pub fn size_on_disk(&self, entry: &Entry) -> u64 {
+        let image = self.image_path(entry.image_sha256);
+        let packed = self.packed_path(entry.download_sha256);
+        prune::size_on_disk(&image).saturating_add(prune::size_on_disk(&packed))
     }
 
     fn images(&self) -> PathBuf {
@@ -301,6 +317,29 @@ impl Cache {
         }
     }
 
+    /// Opens an entry's image, and reads it first where something about it
+    /// changed; nothing where it is gone or damaged.
+    fn open_entry(
+        &self,
+        entry: &mut Entry,
+        progress: &dyn Progress,
+    ) -> Result<Option<File>, FileError> {
+        let path = self.image_path(entry.image_sha256);
+        let usable = match entry.state(&path) {
+            State::Intact => true,
+            State::Suspect => self
+                .read_again(entry, progress)
+                .map_err(FileError::at("verify", &path))?,
+            State::Missing => false,
+        };
+        match usable {
+            true => File::open(&path)
+                .map(Some)
+                .map_err(FileError::at("open", &path)),
+            false => Ok(None),
+        }
+    }
+
     /// Reads an image; one that is right gets its time of change written
     /// down again. Returns whether it is.
     fn read_again(
@@ -317,11 +356,7 @@ impl Cache {
         if file.metadata()?.len() != entry.image_size {
             return Ok(false);
         }
-        progress.start("verify", Some(entry.image_size));
-        let digest = Sha256::of_reader(&file, |read| {
-            progress.advance(u64::try_from(read).unwrap_or(u64::MAX));
-        });
-        if digest? != entry.image_sha256 {
+        if Sha256::of_file(&file, "verify", progress)? != entry.image_sha256 {
             progress.fail();
             return Ok(false);
         }
@@ -335,7 +370,7 @@ impl Cache {
 
     /// Removes an entry, the record first.
     fn discard(&self, digest: Sha256) -> io::Result<()> {
-        prune::remove(&entry::record_path(&self.images(), digest))?;
-        prune::remove(&self.image_path(digest))
+        remove(&entry::record_path(&self.images(), digest))?;
+        remove(&self.image_path(digest))
     }
 }

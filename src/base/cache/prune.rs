@@ -1,10 +1,10 @@
-use super::{Cache, Entry, digests, entry, lock::Lock};
+use super::{
+    Cache, Entry, PreparedEntry, digests, entry, lock::Lock, prepared,
+};
+use crate::base::{digest::Sha256, whole::remove};
 use std::{
-    collections::BTreeSet,
-    fs, io,
-    os::unix::fs::MetadataExt,
-    path::Path,
-    time::{Duration, SystemTime},
+    collections::BTreeSet, fs, io, os::unix::fs::MetadataExt, path::Path,
+    time::Duration,
 };
 
 /// What to remove from the cache.
@@ -21,6 +21,8 @@ pub struct Prune {
 pub struct Pruned {
     /// Images.
     pub entries: Vec<Entry>,
+    /// Prepared bases.
+    pub prepared: Vec<PreparedEntry>,
     /// Parts of downloads, images without a record, digests of files that
     /// have changed.
     pub leftovers: usize,
@@ -44,21 +46,45 @@ impl Cache {
             {
                 continue;
             }
-            let path = self.image_path(entry.image_sha256);
-            pruned.freed = pruned.freed.saturating_add(size_on_disk(&path));
+            let image = self.image_path(entry.image_sha256);
+            let packed = self.packed_path(entry.download_sha256);
+            for path in [&image, &packed] {
+                pruned.freed = pruned.freed.saturating_add(size_on_disk(path));
+            }
             if !what.dry_run {
                 self.discard(entry.image_sha256)?;
+                remove(&packed)?;
             }
             pruned.entries.push(entry);
         }
+        self.prune_prepared(what, &mut pruned)?;
         self.prune_leftovers(what, &known, &mut pruned)?;
         Ok(pruned)
+    }
+
+    fn prune_prepared(
+        &self,
+        what: &Prune,
+        pruned: &mut Pruned,
+    ) -> io::Result<()> {
+        for entry in self.list_prepared()? {
+            if what.older_than.is_some_and(|limit| age(entry.made) <= limit) {
+                continue;
+            }
+            let path = self.prepared_path(&entry);
+            pruned.freed = pruned.freed.saturating_add(size_on_disk(&path));
+            if !what.dry_run {
+                self.discard_prepared(&entry)?;
+            }
+            pruned.prepared.push(entry);
+        }
+        Ok(())
     }
 
     fn prune_leftovers(
         &self,
         what: &Prune,
-        known: &BTreeSet<crate::base::digest::Sha256>,
+        known: &BTreeSet<Sha256>,
         pruned: &mut Pruned,
     ) -> io::Result<()> {
         for path in files(&self.dir.join("partial"))? {
@@ -81,15 +107,29 @@ impl Cache {
                 drop_file(&path, what, pruned)?;
             }
         }
+        let listed: BTreeSet<_> =
+            self.list()?.iter().map(|e| e.download_sha256).collect();
+        for path in files(&self.packed_dir())? {
+            let digest = entry::digest_of(&path, "xz");
+            let wanted = digest.is_some_and(|found| listed.contains(&found));
+            if !wanted && is_old(&path) {
+                drop_file(&path, what, pruned)?;
+            }
+        }
+        for path in files(&self.prepared_dir())? {
+            let record = path.with_extension("json");
+            let has_record = prepared::is_record(&path) || record.exists();
+            if !has_record && is_old(&path) {
+                drop_file(&path, what, pruned)?;
+            }
+        }
         Ok(())
     }
 }
 
 /// Returns how long ago a time in seconds since 1970 is.
 pub(in crate::base) fn age(then: u64) -> Duration {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = now.map_or(0, |now| now.as_secs());
-    Duration::from_secs(now.saturating_sub(then))
+    Duration::from_secs(entry::now().saturating_sub(then))
 }
 
 /// A run that is about to write the record has a moment for it.
@@ -127,12 +167,4 @@ pub(in crate::base) fn files(
         }
     }
     Ok(files)
-}
-
-/// Removes a file that may be gone already.
-pub(in crate::base) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
 }

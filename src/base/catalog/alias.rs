@@ -36,12 +36,7 @@ impl UnknownImage {
         let name: String = name.chars().take(80).collect();
         let plain = name.to_lowercase();
         let mut near: Vec<(usize, &str)> = known
-            .filter_map(|known| {
-                let distance = strsim::osa_distance(&plain, known);
-                let part = plain.len() >= 4 && known.contains(&plain);
-                let like = distance <= (plain.len() / 5).max(1);
-                (part || like).then_some((distance, known))
-            })
+            .filter_map(|known| Some((distance(&plain, known)?, known)))
             .collect();
         // Of several that are as likely, the newest first.
         near.sort_unstable_by(|a, b| (a.0, b.1).cmp(&(b.0, a.1)));
@@ -49,6 +44,21 @@ impl UnknownImage {
         let near = near.map(|(_, name)| name.to_owned()).collect();
         Self { name, near }
     }
+}
+
+/// Returns how far `name` is from one that is known, where it is like it, a
+/// part of it, or like one of its words.
+fn distance(name: &str, known: &str) -> Option<usize> {
+    // Raspberry Pi OS's name until 2020.
+    let former = known.replace("raspios", "raspbian");
+    let far = |other: &str| strsim::osa_distance(name, other);
+    let like = |other: &str| far(other) <= (name.len() / 5).max(1);
+    let is_part = |other: &str| name.len() >= 4 && other.contains(name);
+    let mut words = known.split('-').filter(|word| word.len() >= 4);
+    let found = [known, former.as_str()]
+        .iter()
+        .any(|other| like(other) || is_part(other));
+    (found || words.any(like)).then(|| far(known).min(far(&former)))
 }
 
 /// Returns for every alias the place of its entry.

@@ -64,10 +64,13 @@ impl Client {
         loop {
             let get = self.get(url).map_err(fail)?;
             let (kind, wait) = match get.send() {
-                Err(error) if error.is_redirect() => {
-                    return Err(fail(Kind::Redirect(error.without_url())));
+                Err(error) => {
+                    let kind = Kind::of_request(error);
+                    if !kind.is_transient() {
+                        return Err(fail(kind));
+                    }
+                    (kind, None)
                 }
-                Err(error) => (Kind::Request(error.without_url()), None),
                 Ok(response) if response.status().as_u16() == 200 => {
                     let mut text = Vec::new();
                     let most = limit.saturating_add(1);

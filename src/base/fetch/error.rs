@@ -15,6 +15,9 @@ pub enum FetchErrorKind {
     /// The client could not be made, as without any CA certificates.
     #[error("HTTPS cannot be set up")]
     Client(#[source] reqwest::Error),
+    /// The server is not who the URL says, or nobody knows who says so.
+    #[error("the server's certificate is refused")]
+    Certificate(#[source] rustls::Error),
     /// No answer: name, connection, TLS, time-out.
     #[error("the server cannot be reached")]
     Request(#[source] reqwest::Error),
@@ -59,10 +62,82 @@ pub enum FetchErrorKind {
     File(#[from] FileError),
 }
 
+fn certificate_hint(error: &rustls::Error) -> &'static str {
+    use rustls::{CertificateError as Certificate, Error};
+    match error {
+        Error::InvalidCertificate(
+            Certificate::Expired
+            | Certificate::ExpiredContext { .. }
+            | Certificate::NotValidYet
+            | Certificate::NotValidYetContext { .. },
+        ) => {
+            "check this machine's clock; if it is right, the server is at \
+             fault: try later, or another mirror"
+        }
+        Error::InvalidCertificate(
+            Certificate::NotValidForName
+            | Certificate::NotValidForNameContext { .. },
+        ) => {
+            "another server answers than the one that the URL names: check \
+             the URL, the proxy, and whether the network has a login page"
+        }
+        _ => {
+            "if a proxy of your network makes the certificates, let this \
+             machine trust its CA: put it into \
+             /usr/local/share/ca-certificates/NAME.crt and run \
+             update-ca-certificates, or set SSL_CERT_FILE to its PEM file"
+        }
+    }
+}
+
 fn status_text(status: u16) -> String {
     let status = reqwest::StatusCode::from_u16(status).ok();
     let reason = status.and_then(|status| status.canonical_reason());
     reason.map_or_else(String::new, |reason| format!(" ({reason})"))
+}
+
+impl FetchErrorKind {
+    /// Says why there is no answer.
+    pub(super) fn of_request(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        if error.is_redirect() {
+            Self::Redirect(error)
+        } else if error.is_builder() {
+            Self::Client(error)
+        } else if let Some(kind) = known_cause(&error) {
+            kind
+        } else {
+            Self::Request(error)
+        }
+    }
+
+    /// Returns whether the next try may have more luck.
+    pub(super) fn is_transient(&self) -> bool {
+        matches!(self, Self::Request(_) | Self::Interrupted(_))
+    }
+}
+
+/// Finds a cause that is to blame whenever it is asked again.
+fn known_cause(error: &reqwest::Error) -> Option<FetchErrorKind> {
+    let mut next: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(error) = next {
+        if let Some(tls @ rustls::Error::InvalidCertificate(_)) =
+            error.downcast_ref()
+        {
+            return Some(FetchErrorKind::Certificate(tls.clone()));
+        }
+        // As it would be without a tunnel; its type is not to be had.
+        if error.to_string().ends_with("proxy authorization required") {
+            return Some(FetchErrorKind::Status(407));
+        }
+        // An I/O error hides what it holds from `source`.
+        let held = error.downcast_ref::<io::Error>();
+        next = match held.and_then(|error| error.get_ref()) {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 /// A [`FetchErrorKind`] and the URL.
@@ -93,7 +168,11 @@ impl FetchError {
                 "check proxy_url, or HTTP_PROXY and HTTPS_PROXY: \
                  http://[user:password@]host:port"
             }
-            Kind::Client(_) => "install the package ca-certificates",
+            Kind::Client(_) => {
+                "install the package ca-certificates; where SSL_CERT_FILE or \
+                 SSL_CERT_DIR is set, it names the only CAs that are trusted"
+            }
+            Kind::Certificate(error) => certificate_hint(error),
             Kind::Request(_) => {
                 "check the network and the proxy (HTTPS_PROXY, proxy_url); \
                  run it again, and it goes on where it stopped"

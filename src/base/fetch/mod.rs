@@ -191,14 +191,11 @@ fn send(
         }
     }
     get.send().map_err(|error| {
-        let error = error.without_url();
-        if error.is_redirect() {
-            return Failure::Final(FetchErrorKind::Redirect(error));
+        let kind = FetchErrorKind::of_request(error);
+        match kind.is_transient() {
+            true => Failure::Transient(kind, None),
+            false => Failure::Final(kind),
         }
-        if error.is_builder() {
-            return Failure::Final(FetchErrorKind::Client(error));
-        }
-        Failure::Transient(FetchErrorKind::Request(error), None)
     })
 }
 

@@ -1,4 +1,4 @@
-use crate::base::{FileError, digest::Sha256};
+use crate::base::{FileError, digest::Sha256, whole::remove};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, OpenOptions},
@@ -208,12 +208,5 @@ impl Part {
         let mut name = self.path.clone().into_os_string();
         name.push(".json");
         name.into()
-    }
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
     }
 }

@@ -158,6 +158,12 @@ impl Lock {
         }
     }
 
+    /// Returns what a node was built from, if it ever was.
+    #[must_use]
+    pub fn image(&self, node: &str) -> Option<&LockedImage> {
+        self.nodes.get(node).map(|locked| &locked.image)
+    }
+
     /// Records what a node was built from.
     pub fn record(&mut self, node: &str, built: LockedNode) {
         self.nodes.insert(node.to_owned(), built);

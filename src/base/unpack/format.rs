@@ -1,6 +1,7 @@
 use super::UnpackError;
+use crate::base::digest::FromStart;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, fs::File, io::Read};
 
 /// Bytes that tell the format; the magic of tar stands at 257.
 pub(super) const HEAD: usize = 512;
@@ -39,6 +40,21 @@ const FOREIGN: &[(usize, &[u8], &str)] = &[
 ];
 
 impl Format {
+    /// Tells the format of a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Format::of`]; and those of reading.
+    pub fn of_file(file: &File) -> Result<Self, UnpackError> {
+        let mut head = Vec::new();
+        let limit = u64::try_from(HEAD).unwrap_or(0);
+        FromStart::of(file)
+            .take(limit)
+            .read_to_end(&mut head)
+            .map_err(UnpackError::Read)?;
+        Self::of(&head)
+    }
+
     /// Tells the format by the first bytes; what has no magic is raw.
     ///
     /// # Errors

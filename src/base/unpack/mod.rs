@@ -93,9 +93,27 @@ pub fn unpack(
     out: &File,
     limits: &Limits,
 ) -> Result<Unpacked, UnpackError> {
+    let write = |offset, data: &[u8]| output::write_sparse(out, data, offset);
+    let unpacked = unpack_to(input, whole, write, limits)?;
+    out.set_len(unpacked.size).map_err(UnpackError::Write)?;
+    Ok(unpacked)
+}
+
+/// Unpacks `input`, and calls `receive` with each piece and its offset, in
+/// order and in another thread. See [`unpack`].
+///
+/// # Errors
+///
+/// See [`unpack`]; one of `receive` ends it, as [`UnpackError::Write`].
+pub fn unpack_to(
+    input: impl BufRead,
+    whole: impl FnOnce() -> io::Result<File>,
+    receive: impl FnMut(u64, &[u8]) -> io::Result<()> + Send,
+    limits: &Limits,
+) -> Result<Unpacked, UnpackError> {
     let mut input = Tracked::new(input);
     let format = Format::of(input.head()?)?;
-    let (size, sha256) = output::with(out, limits, |output| {
+    let (size, sha256) = output::with(limits, receive, |output| {
         let result = decode(format, &mut input, whole, output, limits);
         // Damage seen behind a failed read is not damage.
         match (input.failed.take(), result) {

@@ -27,16 +27,17 @@ pub(super) struct Output {
     limits: Limits,
 }
 
-/// Runs `decode` with an output to `file`; returns size and digest.
+/// Runs `decode` with an output to `receive`, which is called in a thread of
+/// its own with offsets and bytes; returns size and digest.
 pub(super) fn with(
-    file: &File,
     limits: &Limits,
+    receive: impl FnMut(u64, &[u8]) -> io::Result<()> + Send,
     decode: impl FnOnce(&mut Output) -> Result<(), UnpackError>,
 ) -> Result<(u64, Sha256), UnpackError> {
     let (full, from_decoder) = sync_channel(QUEUE);
     let (give_back, spare) = channel();
     thread::scope(|scope| {
-        let writer = scope.spawn(|| write(file, from_decoder, give_back));
+        let writer = scope.spawn(|| write(receive, from_decoder, give_back));
         let mut output = Output {
             buffer: vec![0; CHUNK],
             used: 0,
@@ -110,7 +111,7 @@ impl Output {
 
 /// The writer thread.
 fn write(
-    file: &File,
+    mut receive: impl FnMut(u64, &[u8]) -> io::Result<()>,
     full: Receiver<(Vec<u8>, usize)>,
     spare: Sender<Vec<u8>>,
 ) -> io::Result<(u64, Sha256)> {
@@ -118,18 +119,21 @@ fn write(
     let mut offset = 0_u64;
     for (buffer, used) in full {
         let data = buffer.get(..used).unwrap_or_default();
-        write_sparse(file, data, offset)?;
+        receive(offset, data)?;
         hasher.update(data);
         offset = offset.saturating_add(bytes(used));
         // The decoder may have ended.
         let _ = spare.send(buffer);
     }
-    file.set_len(offset)?;
     Ok((offset, hasher.finish()))
 }
 
 /// Writes runs of blocks that are not zero.
-fn write_sparse(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+pub(super) fn write_sparse(
+    file: &File,
+    data: &[u8],
+    offset: u64,
+) -> io::Result<()> {
     let (mut start, mut end) = (0_usize, 0_usize);
     for block in data.chunks(BLOCK) {
         let next = end.saturating_add(block.len());

@@ -34,6 +34,9 @@ fn line(image: &Image) -> String {
     let proof = match &image.origin {
         Origin::Demo => "part of the program".to_owned(),
         Origin::File(path) => format!("{}, not copied", path.display()),
+        Origin::Packed { path, .. } => {
+            format!("{}, unpacked in the cache", path.display())
+        }
         Origin::Download { verified, .. } => verified.to_string(),
     };
     let facts = &image.facts;

@@ -33,7 +33,7 @@ fn in_cache(
             continue;
         };
         let state = Cached {
-            bytes: cache.size_on_disk(cached.image_sha256),
+            bytes: cache.size_on_disk(cached),
             fetched: i64::try_from(cached.fetched).unwrap_or(i64::MAX),
             verification: wanted.proven(cached),
         };

@@ -46,9 +46,11 @@ pub(super) fn prune(args: &PruneArgs, ui: &Ui) -> Result<()> {
         ui.say(&format!("{verb} {artefact}"));
     }
     ui.say(&format!(
-        "{verb} {} images, {} artefacts and {} other files: {}",
+        "{verb} {} images, {} artefacts, {} prepared bases and {} other \
+         files: {}",
         pruned.entries.len(),
         artefacts.len(),
+        pruned.prepared.len(),
         pruned.leftovers,
         bytes(pruned.freed.saturating_add(freed))
     ));

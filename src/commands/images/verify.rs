@@ -26,6 +26,8 @@ pub(super) fn verify(args: &VerifyArgs, ui: &Ui) -> Result<()> {
     let bar = ui.bar("cache");
     let damaged_images = cache.verify(&*bar).map_err(failed)?;
     let damaged_artefacts = store.verify(&*bar).map_err(failed)?;
+    let damaged_packed = cache.verify_packed(&*bar).map_err(failed)?;
+    let damaged_prepared = cache.verify_prepared(&*bar).map_err(failed)?;
     let mut damaged: Vec<String> = Vec::new();
     for entry in &damaged_images {
         let path = cache.image_path(entry.image_sha256);
@@ -34,6 +36,13 @@ pub(super) fn verify(args: &VerifyArgs, ui: &Ui) -> Result<()> {
     for file in &damaged_artefacts {
         let path = store.path(file.sha256);
         damaged.push(format!("{} of {file}", path.display()));
+    }
+    for path in &damaged_packed {
+        damaged.push(format!("{}, a download (removed)", path.display()));
+    }
+    for entry in &damaged_prepared {
+        let path = cache.prepared_path(entry);
+        damaged.push(format!("{}, a prepared base", path.display()));
     }
     if damaged.is_empty() {
         ui.say(&format!(

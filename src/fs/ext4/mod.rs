@@ -48,11 +48,15 @@ mod open;
 mod path;
 mod reader;
 mod space;
+mod summary;
 mod superblock;
+mod tree;
 mod unlink;
+mod usage;
 mod xattr;
 
 use crate::fs::FsErrorKind;
+pub(super) use summary::summary;
 
 type Result<T> = std::result::Result<T, FsErrorKind>;
 

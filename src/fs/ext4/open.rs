@@ -23,12 +23,26 @@ impl<'d> Ext4<'d> {
         device: &'d dyn WriteAt,
         options: EditOptions,
     ) -> std::result::Result<Self, FsError> {
-        Self::open_checked(device, options).map_err(FsError::from)
+        let fs = Self::open_checked(device, options, true)?;
+        Ok(fs)
+    }
+
+    /// Opens one that was not unmounted, to be read as it stands: what is
+    /// still in its journal is not seen.
+    pub(in crate::fs) fn open_stale(
+        device: &'d dyn WriteAt,
+    ) -> std::result::Result<Self, FsError> {
+        let options = EditOptions { now: 0, seed: 0 };
+        let mut fs = Self::open_checked(device, options, false)?;
+        // Never to be edited.
+        fs.broken = true;
+        Ok(fs)
     }
 
     fn open_checked(
         device: &'d dyn WriteAt,
         options: EditOptions,
+        clean: bool,
     ) -> Result<Self> {
         if device.size() < 2048 {
             return Err(FsErrorKind::Corrupt(
@@ -37,7 +51,11 @@ impl<'d> Ext4<'d> {
         }
         let mut raw = vec![0; SIZE];
         device.read_at(OFFSET, &mut raw).map_err(FsErrorKind::Io)?;
-        let sb = Superblock::parse(raw, device.size())?;
+        let sb = if clean {
+            Superblock::parse(raw, device.size())?
+        } else {
+            Superblock::parse_unclean(raw, device.size())?
+        };
         let mut fs = Self {
             blocks: Blocks::new(device, sb.block_size),
             sb,
@@ -56,8 +74,10 @@ impl<'d> Ext4<'d> {
             fs.groups.push(Group::parse(raw, number, &fs.sb)?);
         }
         fs.metadata = fs.layout()?;
-        fs.check_journal()?;
-        fs.check_orphans()?;
+        if clean {
+            fs.check_journal()?;
+            fs.check_orphans()?;
+        }
         Ok(fs)
     }
 

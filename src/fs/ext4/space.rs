@@ -13,7 +13,7 @@ use super::{Ext4, Result};
 use crate::fs::FsErrorKind;
 
 /// A region worth beginning in has room for this many more blocks.
-const REGION: u64 = 1024;
+pub(super) const REGION: u64 = 1024;
 
 /// Blocks given out.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +106,11 @@ impl Space {
             .find(0, count.max(REGION))
             .or_else(|| self.free.find(self.cursor, count))
             .or_else(|| self.free.find(0, count))
+    }
+
+    /// Returns what is free: `(start, len)`, ascending.
+    pub(super) fn free_runs(&self) -> Vec<(u64, u64)> {
+        self.free.map.iter().map(|(start, len)| (*start, *len)).collect()
     }
 
     fn give(&mut self, count: u64) -> Vec<Piece> {
@@ -223,7 +228,7 @@ impl Ext4<'_> {
 }
 
 /// Returns the runs of clear bits among the first `bits`.
-fn clear_runs(bitmap: &[u8], bits: u64) -> Vec<(u64, u64)> {
+pub(super) fn clear_runs(bitmap: &[u8], bits: u64) -> Vec<(u64, u64)> {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     let mut add = |at: u64, count: u64| match runs.last_mut() {
         Some((start, len)) if start.saturating_add(*len) == at => {

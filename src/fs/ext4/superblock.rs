@@ -48,6 +48,19 @@ impl Superblock {
     /// Parses and checks `raw` for a device of `device_size` bytes. Refuses
     /// whatever could not be edited safely.
     pub(super) fn parse(raw: Vec<u8>, device_size: u64) -> Result<Self> {
+        let sb = Self::parse_unclean(raw, device_size)?;
+        if sb.features.has_incompat(RECOVER) {
+            return Err(FsErrorKind::DirtyJournal);
+        }
+        sb.check_state()?;
+        Ok(sb)
+    }
+
+    /// The same, whatever state it is in: enough for reading.
+    pub(super) fn parse_unclean(
+        raw: Vec<u8>,
+        device_size: u64,
+    ) -> Result<Self> {
         if u16_at(&raw, 0x38) != 0xEF53 {
             return corrupt("no ext4 superblock (magic number)");
         }
@@ -69,11 +82,7 @@ impl Superblock {
                 return corrupt("checksum of the superblock");
             }
         }
-        if features.has_incompat(RECOVER) {
-            return Err(FsErrorKind::DirtyJournal);
-        }
         let sb = Self::geometry(raw, features)?;
-        sb.check_state()?;
         let bytes = sb.s_blocks_count.checked_mul(sb.block_size.into());
         if bytes.is_none_or(|bytes| bytes > device_size) {
             return corrupt(format!(

@@ -19,11 +19,16 @@ pub(super) struct Entry {
 impl Entry {
     /// Returns the root directory, whose cluster is written as 0.
     pub(super) fn root() -> Self {
+        Self::directory(0)
+    }
+
+    /// Returns the directory that begins at a cluster.
+    pub(super) fn directory(cluster: u32) -> Self {
         Self {
             name: String::new(),
             short: String::new(),
             is_dir: true,
-            cluster: 0,
+            cluster,
             size: 0,
             mtime: 0,
         }

@@ -14,6 +14,9 @@ mod clock;
 mod dir;
 mod edit;
 mod pages;
+mod summary;
+mod tree;
+mod usage;
 mod volume;
 
 use super::{DirEntry, FileKind, FsError, FsErrorKind, Meta, Reader, Stat};
@@ -21,6 +24,7 @@ use crate::disk::ReadAt;
 use dir::{Directory, Entry};
 use pages::Pages;
 use std::sync::Arc;
+pub(super) use summary::summary;
 use volume::Volume;
 
 /// A FAT volume, read and edited without a mount.

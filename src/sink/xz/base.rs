@@ -1,6 +1,9 @@
-use crate::disk::{
-    ImageFile,
-    xz::{XzError, XzErrorKind, XzIndex},
+use crate::{
+    disk::{
+        ImageFile,
+        xz::{Check, XzBlock, XzError, XzErrorKind, XzIndex},
+    },
+    sink::splice::{Block, Memo, Source},
 };
 use std::{fs::File, path::Path};
 
@@ -9,6 +12,7 @@ use std::{fs::File, path::Path};
 pub struct XzBase {
     file: ImageFile,
     index: XzIndex,
+    memo: Memo<(u64, u64)>,
 }
 
 impl XzBase {
@@ -31,7 +35,7 @@ impl XzBase {
         let io = |e| XzError { offset: 0, kind: XzErrorKind::Io(e) };
         let file = ImageFile::new(file).map_err(io)?;
         let index = XzIndex::read(&file)?;
-        Ok(Self { file, index })
+        Ok(Self { file, index, memo: Memo::default() })
     }
 
     /// Returns where its blocks are.
@@ -44,5 +48,20 @@ impl XzBase {
     #[must_use]
     pub fn file(&self) -> &File {
         self.file.file()
+    }
+
+    /// Returns its blocks for a stream whose blocks are checked by `check`.
+    pub(super) fn source(&self, check: Check) -> Source<'_, (u64, u64)> {
+        let block = |block: &XzBlock| Block {
+            packed: block.packed,
+            packed_len: block.packed_len(),
+            offset: block.offset,
+            len: block.len,
+            fits: block.check == check,
+            record: (block.unpadded, block.len),
+        };
+        let full = self.index.blocks().iter().filter(|block| block.len > 0);
+        let blocks = full.map(block).collect();
+        Source { file: self.file(), blocks, memo: &self.memo }
     }
 }

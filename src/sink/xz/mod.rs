@@ -1,35 +1,28 @@
 //! Compressed images: `.img.xz`, for rpi-imager and Etcher as they are.
 //!
-//! An .xz file is a row of blocks that are compressed one by one, and an
-//! image differs from its base in few places. So blocks without a change are
-//! copied as they are, and only the others are encoded:
-//!
-//! ```text
-//! base .xz   [block][block][block][block] index
-//!               │      │   changed   │
-//! node .xz   [ same][ same][ new ][ same] new index
-//! ```
-//!
-//! For that to be cheap the blocks must be small where nodes differ;
-//! [`prepare`] makes such a base, once.
+//! Blocks of the base without a change are copied, the others encoded: see
+//! [`splice`](super::splice). [`prepare`] makes a base that is cut for it.
 
-mod assemble;
 mod base;
-mod cuts;
-mod encode;
 
-use super::{SinkError, SinkErrorKind, Staged, source::Watch};
+pub use super::packed::Written;
+use super::{
+    SinkError, SinkErrorKind, Staged,
+    source::Watch,
+    splice::{Encoded, Format, Grain, Job, Ranges},
+};
 use crate::{
     disk::{
         Overlay, ReadAt,
-        xz::{Check, Encoder},
+        xz::{Check, Encoder, XzIndex, index_and_footer, stream_header},
     },
     progress::Progress,
 };
-use assemble::{Assembled, Assembly};
 pub use base::XzBase;
-use cuts::{Piece, Ranges};
-use std::{fs::File, path::Path, thread};
+use std::{fs::File, io, path::Path, thread};
+
+/// Coarse blocks are those of `xz -6`.
+const GRAIN: Grain = Grain { coarse: 24 << 20, fine: 256 << 10 };
 
 /// How to write an .xz file.
 #[derive(Clone, Copy, Debug)]
@@ -46,22 +39,6 @@ impl Default for XzOptions {
         let threads = thread::available_parallelism();
         Self { preset: 6, threads: threads.map_or(1, |n| n.get()) }
     }
-}
-
-/// What was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// Size of the image in bytes.
-    pub size: u64,
-    /// Size of the file in bytes.
-    pub packed: u64,
-    /// Bytes in which the image differs from its base, in whole blocks of
-    /// the overlay. Nothing for a prepared base.
-    pub changed: u64,
-    /// Blocks taken over as they were.
-    pub copied: usize,
-    /// Blocks that were encoded.
-    pub encoded: usize,
 }
 
 /// Writes the image to `dest`, which has it whole or is as it was before.
@@ -87,18 +64,13 @@ pub fn write_image(
     let watch = Watch::new(&staged, files)?;
     let check = check_of(&staged, base, overlay.size())?;
     let changed = overlay.changed().map_err(|e| staged.read_error(None, e))?;
-    let ranges = Ranges::new(&changed);
-    let pieces = match base {
-        Some(base) => cuts::splice(base.index(), check, &ranges),
-        None => cuts::prepare(None, overlay.size(), &Ranges::new(&[])),
-    };
-    let assembled =
-        assemble(overlay, base, &pieces, check, options, progress, &staged)?;
+    let job = job(overlay, base, check, options, progress);
+    let assembled = job.splice(&Ranges::new(&changed), &staged)?;
     watch.check(&staged)?;
     staged.publish()?;
     let changed =
         changed.iter().fold(0, |sum, (_, len)| len.saturating_add(sum));
-    Ok(written(overlay.size(), changed, assembled))
+    Ok(Written::new(overlay.size(), changed, assembled))
 }
 
 /// Makes an .xz file of `image` to take blocks from: fine blocks where it is
@@ -124,32 +96,60 @@ pub fn prepare(
     let source = source.filter(|source| source.index().is_reusable());
     let watch = Watch::new(&staged, source.map(XzBase::file))?;
     let check = check_of(&staged, source, image.size())?;
-    let index = source.map(XzBase::index);
-    let pieces = cuts::prepare(index, image.size(), &Ranges::new(hot));
-    let assembled =
-        assemble(image, source, &pieces, check, options, progress, &staged)?;
+    let job = job(image, source, check, options, progress);
+    let assembled = job.prepare(&Ranges::new(hot), &staged)?;
     watch.check(&staged)?;
     staged.publish()?;
-    Ok(written(image.size(), 0, assembled))
+    Ok(Written::new(image.size(), 0, assembled))
 }
 
-fn assemble(
-    image: &dyn ReadAt,
-    base: Option<&XzBase>,
-    pieces: &[Piece],
+fn job<'a>(
+    image: &'a dyn ReadAt,
+    base: Option<&'a XzBase>,
     check: Check,
     options: &XzOptions,
-    progress: &dyn Progress,
-    staged: &Staged,
-) -> Result<Assembled, SinkError> {
-    let (preset, threads) = (options.preset, options.threads);
-    let encoder = Encoder { preset, check };
-    Assembly { image, base, pieces, encoder, threads, progress }.write(staged)
+    progress: &'a dyn Progress,
+) -> Job<'a, Xz> {
+    let XzOptions { preset, threads } = *options;
+    let format = Xz(Encoder { preset, check });
+    let source = base.map(|base| base.source(check));
+    Job { image, source, format, grain: GRAIN, threads, progress }
 }
 
-fn written(size: u64, changed: u64, assembled: Assembled) -> Written {
-    let Assembled { packed, copied, encoded } = assembled;
-    Written { size, packed, changed, copied, encoded }
+/// Streams of one kind of check.
+struct Xz(Encoder);
+
+impl Format for Xz {
+    /// Unpadded and uncompressed size.
+    type Record = (u64, u64);
+
+    fn header(&self) -> Vec<u8> {
+        stream_header(self.0.check).to_vec()
+    }
+
+    fn parameters(&self) -> [u8; 8] {
+        let [_, _, _, _, _, _, _, check, ..] = stream_header(self.0.check);
+        [self.0.preset, check, 0, 0, 0, 0, 0, 0]
+    }
+
+    fn encode(
+        &self,
+        image: &dyn ReadAt,
+        offset: u64,
+        len: u64,
+    ) -> io::Result<Encoded<Self::Record>> {
+        let block = self.0.encode(image, offset, len)?;
+        let record = (block.unpadded, block.len);
+        Ok(Encoded { bytes: block.bytes, record })
+    }
+
+    fn end(&self, records: &[Self::Record]) -> Option<Vec<u8>> {
+        index_and_footer(records.iter().copied(), self.0.check)
+    }
+
+    fn size_of(&self, file: &dyn ReadAt) -> io::Result<u64> {
+        Ok(XzIndex::read(file)?.size())
+    }
 }
 
 /// Returns how blocks are to be checked: as those of the base are.

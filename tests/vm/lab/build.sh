@@ -1,11 +1,14 @@
 #!/bin/sh
 # Builds a lab image out of Debian's packages, in the layout of a stock image
 # for the Raspberry Pi, and prints the directory that it is in:
-#   build.sh LAB [CACHE]
-# LAB is one of the files beside this one (raspios-trixie, ...). CACHE is a
-# directory for finished images, one for each LAB and state of these files.
+#   build.sh LAB ARCH [CACHE]
+#   build.sh --mirror         (where the packages would come from)
+# LAB is one of the files beside this one (raspios-trixie, ...), ARCH Debian's
+# name of an architecture: amd64 or arm64. CACHE is a directory for finished
+# images, one for each LAB, ARCH and state of these files.
 #
-# Needs mmdebstrap, as root or with user namespaces; mounts nothing. Packages
+# Needs mmdebstrap, as root or with user namespaces, and qemu-user with
+# binfmt for another architecture than the machine's; mounts nothing. Packages
 # come from the mirror in the machine's own apt sources, or, on a machine
 # that is not Debian, from PIFLASH_DEBIAN_MIRROR.
 set -eu
@@ -28,8 +31,15 @@ mirror() {
     fi
     # shellcheck disable=SC2016 # apt's variables
     apt-get indextargets --format \
-        '$(CREATED_BY)|$(ORIGIN)|$(LABEL)|$(REPO_URI)' |
+        '$(CREATED_BY)|$(ORIGIN)|$(LABEL)|$(REPO_URI)' 2>/dev/null |
         sed -n 's/^Packages|Debian|Debian|//p' | head -n 1
+}
+
+find_mirror() {
+    from=$(mirror)
+    [ -n "$from" ] || fail "no Debian archive in the apt sources of this" \
+        "machine: name one in PIFLASH_DEBIAN_MIRROR"
+    echo "$from"
 }
 
 # The FAT: what the firmware reads. A file in it may be as long as it likes.
@@ -59,6 +69,8 @@ inside() {
     rm -rf "$root"/var/lib/apt/lists/* "$root"/var/log/apt \
         "$root/etc/apt/apt.conf.d/99mmdebstrap"
     rm -f "$root"/etc/ssh/ssh_host_*_key* "$root/var/lib/dbus/machine-id"
+    spare_time "$root"
+    archive "$root"
     customise "$root" "$work/fat"
     # Without what mmdebstrap has mounted there.
     cp -ax "$root" "$work/tree"
@@ -86,22 +98,23 @@ END
 }
 
 build() {
-    [ -n "$(mirror)" ] || fail "no Debian archive in the apt sources of this" \
-        "machine: name one in PIFLASH_DEBIAN_MIRROR"
+    from=$(find_mirror)
+    command -v mmdebstrap >/dev/null ||
+        fail "there is no mmdebstrap: is Debian's package mmdebstrap installed?"
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     # In a user namespace, root is somebody else.
     chmod 1777 "$work"
-    if ! mmdebstrap --variant=minbase --format=null \
+    if ! mmdebstrap --variant=minbase --format=null --architectures="$arch" \
         --include="$(echo "$packages" | xargs | tr ' ' ',')" \
         --aptopt='Acquire::Languages "none"' \
         --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt=force-unsafe-io \
-        --setup-hook="sh '$here/build.sh' --setup $lab '$work' \"\$1\"" \
-        --customize-hook="sh '$here/build.sh' --inside $lab '$work' \"\$1\"" \
-        "$suite" - "$(mirror)" >"$work/log" 2>&1; then
+        --setup-hook="sh '$here/build.sh' --setup $lab $arch '$work' \"\$1\"" \
+        --customize-hook="sh '$here/build.sh' --inside $lab $arch '$work' \"\$1\"" \
+        "$suite" - "$from" >"$work/log" 2>&1; then
         cat "$work/log" >&2
         fail "mmdebstrap could not build $lab"
     fi
@@ -122,37 +135,50 @@ setup() {
         >"$1/usr/share/initramfs-tools/modules.d/lab"
 }
 
+phase=build
 case ${1:-} in
---setup | --inside)
-    phase=${1#--}
-    lab=$2
-    work=$3
-    # shellcheck source=tests/vm/lab/common.sh
-    . "$here/common.sh"
-    # shellcheck source=tests/vm/lab/raspios-trixie.sh
-    . "$here/$lab.sh"
-    "$phase" "$4"
+--mirror)
+    find_mirror
     exit
     ;;
+--setup | --inside)
+    phase=${1#--}
+    shift
+    ;;
 esac
-
 lab=${1:-}
+arch=${2:-}
 [ -f "$here/$lab.sh" ] || fail "there is no lab image '$lab'"
-cache=${2:-$here/../../../target/vm}
+# The serial console of QEMU's machine.
+# shellcheck disable=SC2034 # for the lab images' own files
+case $arch in
+amd64) console=ttyS0 ;;
+arm64) console=ttyAMA0 ;;
+*) fail "there are no lab images for '$arch'" ;;
+esac
+# shellcheck source=tests/vm/lab/common.sh
+. "$here/common.sh"
 # shellcheck source=tests/vm/lab/raspios-trixie.sh
 . "$here/$lab.sh"
+if [ "$phase" != build ]; then
+    work=$3
+    "$phase" "$4"
+    exit
+fi
 
-digest=$(cat "$here/build.sh" "$here/common.sh" "$here/$lab"* |
+cache=${3:-$here/../../../target/vm}
+digest=$(cat "$here/build.sh" "$here/common.sh" "$here/$lab"* \
+    ${based_on:+"$here/$based_on.sh"} |
     sha256sum | cut -c 1-16)
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
-target=$cache/$lab-$digest
+target=$cache/$lab-$arch-$digest
 # Two that want the same image build it once.
-exec 9>"$cache/$lab.lock"
+exec 9>"$cache/$lab-$arch.lock"
 flock 9
 if [ ! -e "$target/image.img" ]; then
     # Of older states of these files.
-    rm -rf "$cache/$lab"-*
+    rm -rf "$cache/$lab-$arch"-*
     build "$target" 9>&-
 fi
 echo "$target"

@@ -7,6 +7,28 @@ put() {
     cat >"$1"
 }
 
+# The only archive of packages is the test's own, behind a proxy: ROOT.
+archive() {
+    rm -rf "$1/etc/apt/sources.list.d"/*
+    echo 'deb [trusted=yes] http://archive.lab.test/lab ./' |
+        put "$1/etc/apt/sources.list"
+    # cloud-init would look for the distribution's own, and write that.
+    [ ! -e "$1/etc/cloud/cloud.cfg" ] ||
+        sed -i '/^ *- *apt[_-]configure$/d' "$1/etc/cloud/cloud.cfg"
+}
+
+# What has nothing to do with piflash and takes an emulated processor long:
+# databases that are made anew on the first boot, and housekeeping: ROOT.
+spare_time() {
+    for unit in systemd-hwdb-update systemd-journal-catalog-update \
+        e2scrub_reap; do
+        ln -sf /dev/null "$1/etc/systemd/system/$unit.service"
+    done
+    for timer in e2scrub_all fstrim man-db dpkg-db-backup; do
+        ln -sf /dev/null "$1/etc/systemd/system/$timer.timer"
+    done
+}
+
 # Raspberry Pi OS, whatever the release: ROOT FAT.
 raspberry_pi_os() {
     echo raspberrypi | put "$1/etc/hostname"

@@ -4,7 +4,7 @@
 
 suite=bullseye
 packages="systemd-sysv systemd-timesyncd libpam-systemd dbus udev kmod
-    linux-image-cloud-amd64 initramfs-tools lz4 e2fsprogs dosfstools fdisk
+    linux-image-cloud-$arch initramfs-tools lz4 e2fsprogs dosfstools fdisk
     openssh-server dhcpcd5 openresolv fake-hwclock rng-tools5 sudo iproute2
     procps iptables"
 disk_id=9730496b
@@ -53,6 +53,6 @@ END
     put "$1$firstboot" <"$here/raspios-bullseye-firstboot"
     chmod 755 "$1$firstboot"
     put "$2/cmdline.txt" <<END
-console=tty1 console=ttyS0,115200 root=PARTUUID=$disk_id-02 rootfstype=ext4 fsck.repair=yes rootwait net.ifnames=0 quiet init=$firstboot
+console=tty1 console=$console,115200 root=PARTUUID=$disk_id-02 rootfstype=ext4 fsck.repair=yes rootwait net.ifnames=0 quiet init=$firstboot
 END
 }

@@ -1,10 +1,10 @@
-# shellcheck shell=sh disable=SC2034 # read by build.sh
+# shellcheck shell=sh disable=SC2034,SC2154 # shared with build.sh
 # Raspberry Pi OS trixie as of 2026: NetworkManager, and cloud-init with its
 # seed on the FAT.
 
 suite=trixie
 packages="systemd-sysv systemd-timesyncd libpam-systemd dbus udev kmod
-    linux-image-cloud-amd64 initramfs-tools lz4 e2fsprogs dosfstools fdisk
+    linux-image-cloud-$arch initramfs-tools lz4 e2fsprogs dosfstools fdisk
     openssh-server network-manager netplan.io cloud-init sudo iproute2
     procps iptables"
 disk_id=a7c1e5d3
@@ -60,6 +60,6 @@ END
     printf 'dsmode: local\ninstance_id: rpios-image\n' | put "$2/meta-data"
     printf '# network:\n#   version: 2\n' | put "$2/network-config"
     put "$2/cmdline.txt" <<END
-console=tty1 console=ttyS0,115200 root=PARTUUID=$disk_id-02 rootfstype=ext4 fsck.repair=yes rootwait net.ifnames=0
+console=tty1 console=$console,115200 root=PARTUUID=$disk_id-02 rootfstype=ext4 fsck.repair=yes rootwait net.ifnames=0
 END
 }

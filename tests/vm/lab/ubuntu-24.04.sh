@@ -1,11 +1,11 @@
-# shellcheck shell=sh disable=SC2034 # read by build.sh
+# shellcheck shell=sh disable=SC2034,SC2154 # shared with build.sh
 # Ubuntu Server 24.04 for Raspberry Pi: cloud-init with its seed on the FAT,
 # netplan, systemd-networkd, and growpart. Debian trixie has cloud-init and
 # netplan of the same versions.
 
 suite=trixie
 packages="systemd-sysv systemd-timesyncd systemd-resolved libpam-systemd dbus
-    udev kmod linux-image-cloud-amd64 initramfs-tools lz4 e2fsprogs dosfstools
+    udev kmod linux-image-cloud-$arch initramfs-tools lz4 e2fsprogs dosfstools
     fdisk openssh-server netplan.io cloud-init cloud-guest-utils sudo iproute2
     procps iptables"
 disk_id=5c9cf6bb
@@ -68,6 +68,6 @@ network:
 END
     firmware "$2"
     put "$2/cmdline.txt" <<END
-multipath=off console=tty1 console=ttyS0,115200 root=LABEL=writable rootfstype=ext4 rootwait fixrtc net.ifnames=0
+multipath=off console=tty1 console=$console,115200 root=LABEL=writable rootfstype=ext4 rootwait fixrtc net.ifnames=0
 END
 }

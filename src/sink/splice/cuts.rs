@@ -1,13 +1,18 @@
 //! Which blocks are copied and which are encoded: arithmetic only.
 
-use crate::disk::xz::{Check, XzBlock, XzIndex};
+use super::Block;
 use std::ops::Range;
 
-/// Content of a block where nothing changes, in bytes: what `xz -6` takes.
-const COARSE: u64 = 24 << 20;
-/// Content of a block where something may change, in bytes. A change costs
-/// the encoding of one; each costs some hundred bytes of size.
-const FINE: u64 = 256 << 10;
+/// Content of blocks, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sink) struct Grain {
+    /// Where nothing changes.
+    pub(in crate::sink) coarse: u64,
+    /// Where something may change. A change costs the encoding of one; each
+    /// costs some hundred bytes of size.
+    pub(in crate::sink) fine: u64,
+}
+
 /// Blocks with more content are not taken over: whoever reads or encodes
 /// them needs it all in memory.
 const LARGEST: u64 = 64 << 20;
@@ -27,11 +32,11 @@ pub(super) enum Piece {
 }
 
 /// A sorted list of ranges `(offset, len)` without empty ones.
-pub(super) struct Ranges(Vec<(u64, u64)>);
+pub(in crate::sink) struct Ranges(Vec<(u64, u64)>);
 
 impl Ranges {
     /// Sorts and joins ranges.
-    pub(super) fn new(ranges: &[(u64, u64)]) -> Self {
+    pub(in crate::sink) fn new(ranges: &[(u64, u64)]) -> Self {
         let ends = |(at, len): &(u64, u64)| (*at, at.saturating_add(*len));
         let mut sorted: Vec<_> = ranges.iter().map(ends).collect();
         sorted.retain(|(start, end)| start < end);
@@ -54,24 +59,23 @@ impl Ranges {
     }
 }
 
-/// Returns how the blocks of `index` become an image that differs in
-/// `changed`: each block that has a changed byte is encoded again, as are
-/// those that are checked otherwise, for a stream has one kind of check.
-pub(super) fn splice(
-    index: &XzIndex,
-    check: Check,
+/// Returns how `blocks` become an image that differs in `changed`: each block
+/// that has a changed byte is encoded again, as are those that do not fit.
+pub(super) fn splice<R>(
+    blocks: &[Block<R>],
     changed: &Ranges,
+    grain: Grain,
 ) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    for (number, block) in full(index) {
+    for (number, block) in blocks.iter().enumerate() {
         let same = changed.within(block.offset, block.end()).is_empty();
-        if same && block.check == check {
+        if same && block.fits {
             copy(number, &mut pieces);
         } else if block.len <= LARGEST {
             let (offset, len) = (block.offset, block.len);
             pieces.push(Piece::Encode { offset, len });
         } else {
-            cut(block.offset, block.end(), &[], &mut pieces);
+            grain.cut(block.offset, block.end(), &[], &mut pieces);
         }
     }
     pieces
@@ -80,35 +84,31 @@ pub(super) fn splice(
 /// Returns the blocks of an image of `size` bytes that is to be changed in
 /// `hot`: those of the source where they are cold, else fine ones in the hot
 /// places and coarse ones between them.
-pub(super) fn prepare(
-    source: Option<&XzIndex>,
+pub(super) fn prepare<R>(
+    source: Option<&[Block<R>]>,
     size: u64,
     hot: &Ranges,
+    grain: Grain,
 ) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    let Some(index) = source else {
+    let Some(blocks) = source else {
         let mut start = 0;
         while start < size {
-            let end = start.saturating_add(COARSE).min(size);
-            cut(start, end, hot.within(start, end), &mut pieces);
+            let end = start.saturating_add(grain.coarse).min(size);
+            grain.cut(start, end, hot.within(start, end), &mut pieces);
             start = end;
         }
         return pieces;
     };
-    for (number, block) in full(index) {
+    for (number, block) in blocks.iter().enumerate() {
         let hot = hot.within(block.offset, block.end());
-        if hot.is_empty() && block.len <= LARGEST {
+        if hot.is_empty() && block.fits && block.len <= LARGEST {
             copy(number, &mut pieces);
         } else {
-            cut(block.offset, block.end(), hot, &mut pieces);
+            grain.cut(block.offset, block.end(), hot, &mut pieces);
         }
     }
     pieces
-}
-
-/// Returns the blocks that have any content.
-fn full(index: &XzIndex) -> impl Iterator<Item = (usize, &XzBlock)> {
-    index.blocks().iter().enumerate().filter(|(_, block)| block.len > 0)
 }
 
 fn copy(number: usize, pieces: &mut Vec<Piece>) {
@@ -119,21 +119,39 @@ fn copy(number: usize, pieces: &mut Vec<Piece>) {
     }
 }
 
-/// Cuts `start..end` into blocks: fine ones where it is hot.
-fn cut(start: u64, end: u64, hot: &[(u64, u64)], pieces: &mut Vec<Piece>) {
-    let mut position = start;
-    for (hot_start, hot_end) in hot {
-        let from = down(*hot_start).max(position);
-        let to = down(hot_end.saturating_add(FINE - 1)).min(end);
-        grid(position, from, COARSE, pieces);
-        position = position.max(from);
-        while position < to {
-            let next = down(position).saturating_add(FINE).min(to);
-            grid(position, next, FINE, pieces);
-            position = next;
+impl Grain {
+    /// Cuts `start..end` into blocks: fine ones where it is hot.
+    fn cut(
+        self,
+        start: u64,
+        end: u64,
+        hot: &[(u64, u64)],
+        pieces: &mut Vec<Piece>,
+    ) {
+        let mut position = start;
+        for (hot_start, hot_end) in hot {
+            let from = self.down(*hot_start).max(position);
+            let to = hot_end.saturating_add(self.fine.saturating_sub(1));
+            let to = self.down(to).min(end);
+            grid(position, from, self.coarse, pieces);
+            position = position.max(from);
+            while position < to {
+                let next = self.down(position).saturating_add(self.fine);
+                let next = next.min(to);
+                grid(position, next, self.fine, pieces);
+                position = next;
+            }
         }
+        grid(position, end, self.coarse, pieces);
     }
-    grid(position, end, COARSE, pieces);
+
+    /// Rounds down to the fine grid, which counts from the image's start: so
+    /// the same image is cut in the same way whatever its source's blocks
+    /// are.
+    fn down(self, offset: u64) -> u64 {
+        let over = offset.checked_rem(self.fine).unwrap_or(0);
+        offset.saturating_sub(over)
+    }
 }
 
 /// Cuts `start..end` into steps.
@@ -145,18 +163,21 @@ fn grid(mut start: u64, end: u64, step: u64, pieces: &mut Vec<Piece>) {
     }
 }
 
-/// Rounds down to the fine grid, which counts from the image's start: so the
-/// same image is cut in the same way whatever its source's blocks are.
-fn down(offset: u64) -> u64 {
-    offset.saturating_sub(offset % FINE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
     const KIB: u64 = 1 << 10;
+    const GRAIN: Grain = Grain { coarse: 24 * MIB, fine: 256 * KIB };
+
+    fn prepare(
+        source: Option<&[Block<()>]>,
+        size: u64,
+        hot: &Ranges,
+    ) -> Vec<Piece> {
+        super::prepare(source, size, hot, GRAIN)
+    }
 
     fn encode(offset: u64, len: u64) -> Piece {
         Piece::Encode { offset, len }

@@ -1,42 +1,33 @@
 //! From pieces to a file.
 
-use super::{XzBase, cuts::Piece, encode};
+use super::{Block, Format, Job, Source, cuts::Piece, in_order::in_order};
 use crate::{
-    disk::{
-        ImageFile, ReadAt,
-        xz::{
-            Encoder, XzBlock, XzError, XzIndex, index_and_footer, stream_header,
-        },
-    },
+    disk::ImageFile,
     progress::Progress,
     sink::{SinkError, SinkErrorKind, Staged, source::kernel_copy},
 };
-use std::{io, ops::Range, os::unix::fs::FileExt};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt};
 
 const CHUNK: usize = 1 << 20;
 
 /// What a new file is made of.
-pub(super) struct Assembly<'a> {
-    pub(super) image: &'a dyn ReadAt,
-    pub(super) base: Option<&'a XzBase>,
+pub(super) struct Assembly<'a, F: Format> {
+    pub(super) job: &'a Job<'a, F>,
     pub(super) pieces: &'a [Piece],
-    pub(super) encoder: Encoder,
-    pub(super) threads: usize,
-    pub(super) progress: &'a dyn Progress,
 }
 
 /// What became of the pieces.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Assembled {
+pub(in crate::sink) struct Assembled {
     /// Size of the file in bytes.
-    pub(super) packed: u64,
+    pub(in crate::sink) packed: u64,
     /// Blocks that were copied.
-    pub(super) copied: usize,
+    pub(in crate::sink) copied: usize,
     /// Blocks that were encoded.
-    pub(super) encoded: usize,
+    pub(in crate::sink) encoded: usize,
 }
 
-impl Assembly<'_> {
+impl<F: Format> Assembly<'_, F> {
     /// Writes the file, and reads its index again. It is not published.
     pub(super) fn write(
         &self,
@@ -57,7 +48,7 @@ impl Assembly<'_> {
             return Err(error);
         }
         let total = copied.saturating_add(encoded);
-        self.progress.start("write", Some(total));
+        self.job.progress.start("write", Some(total));
         let assembled = self.write_pieces(staged).map_err(|error| {
             let full = matches!(&error.kind, SinkErrorKind::Io(e) if matches!(
                 e.kind(),
@@ -68,7 +59,7 @@ impl Assembly<'_> {
                 _ => error,
             }
         })?;
-        self.progress.finish();
+        self.job.progress.finish();
         self.check(staged)?;
         Ok(assembled)
     }
@@ -82,11 +73,11 @@ impl Assembly<'_> {
                 Piece::Copy(_) => None,
             })
             .collect();
-        let (image, encoder) = (self.image, self.encoder);
-        encode::in_order(image, encoder, &jobs, self.threads, |blocks| {
-            let header = stream_header(encoder.check);
+        let Job { image, format, threads, .. } = self.job;
+        let memo = self.job.source.as_ref().map(|source| source.memo);
+        in_order(*image, format, memo, &jobs, *threads, |blocks| {
             let mut out = Out { staged, position: 0, records: Vec::new() };
-            out.append(&header)?;
+            out.append(&format.header())?;
             let mut done = Assembled::default();
             for piece in self.pieces {
                 match piece {
@@ -99,16 +90,14 @@ impl Assembly<'_> {
                             .next()
                             .map_err(|e| staged.read_error(Some(*offset), e))?;
                         out.append(&block.bytes)?;
-                        out.records.push((block.unpadded, block.len));
+                        out.records.push(block.record);
                         done.encoded = done.encoded.saturating_add(1);
-                        self.progress.advance(*len);
+                        self.job.progress.advance(*len);
                     }
                 }
             }
-            let records = out.records.iter().copied();
-            let end = index_and_footer(records, encoder.check);
-            let end = end.ok_or_else(|| {
-                let error = io::Error::other("too large for an .xz file");
+            let end = format.end(&out.records).ok_or_else(|| {
+                let error = io::Error::other("too large for this format");
                 staged.error("index", None, error)
             })?;
             out.append(&end)?;
@@ -118,26 +107,32 @@ impl Assembly<'_> {
     }
 
     /// Copies blocks of the base, which lie behind each other in its file
-    /// unless another stream begins.
-    fn copy(&self, run: Range<usize>, out: &mut Out) -> Result<(), SinkError> {
-        let (Some(base), blocks) = (self.base, self.blocks(run)) else {
+    /// unless something stands between them.
+    fn copy(
+        &self,
+        run: Range<usize>,
+        out: &mut Out<F::Record>,
+    ) -> Result<(), SinkError> {
+        let (Some(source), blocks) = (&self.job.source, self.blocks(run))
+        else {
             return Ok(());
         };
-        let adjacent = |a: &XzBlock, b: &XzBlock| {
-            a.packed.checked_add(a.packed_len()) == Some(b.packed)
+        let adjacent = |a: &Block<F::Record>, b: &Block<F::Record>| {
+            a.packed.checked_add(a.packed_len) == Some(b.packed)
         };
         for run in blocks.chunk_by(adjacent) {
             let Some(first) = run.first() else { continue };
-            out.copy(base, first.packed, packed_len(run), self.progress)?;
-            let records = run.iter().map(|b| (b.unpadded, b.len));
-            out.records.extend(records);
+            let (at, len) = (first.packed, packed_len(run));
+            out.copy(source.file, at, len, self.job.progress)?;
+            out.records.extend(run.iter().map(|block| block.record));
         }
         Ok(())
     }
 
-    fn blocks(&self, run: Range<usize>) -> &[XzBlock] {
-        let blocks = self.base.map(|base| base.index().blocks());
-        blocks.and_then(|blocks| blocks.get(run)).unwrap_or_default()
+    fn blocks(&self, run: Range<usize>) -> &[Block<F::Record>] {
+        let source: Option<&Source<_>> = self.job.source.as_ref();
+        let blocks = source.and_then(|source| source.blocks.get(run));
+        blocks.unwrap_or_default()
     }
 
     /// Bytes that are copied.
@@ -163,9 +158,8 @@ impl Assembly<'_> {
         let failed = |e| staged.error("read back", None, e);
         let file = staged.file().try_clone().map_err(failed)?;
         let file = ImageFile::new(file).map_err(failed)?;
-        let index =
-            XzIndex::read(&file).map_err(|e: XzError| failed(e.into()))?;
-        if index.size() != self.image.size() {
+        let size = self.job.format.size_of(&file).map_err(failed)?;
+        if size != self.job.image.size() {
             let what = "the new file holds an image of another size";
             return Err(failed(io::Error::other(what)));
         }
@@ -173,19 +167,19 @@ impl Assembly<'_> {
     }
 }
 
-fn packed_len(blocks: &[XzBlock]) -> u64 {
-    blocks.iter().fold(0, |sum, b| b.packed_len().saturating_add(sum))
+fn packed_len<R>(blocks: &[Block<R>]) -> u64 {
+    blocks.iter().fold(0, |sum, b| b.packed_len.saturating_add(sum))
 }
 
 /// The file as it grows.
-struct Out<'s> {
+struct Out<'s, R> {
     staged: &'s Staged,
     position: u64,
-    /// Unpadded and uncompressed sizes of the blocks so far.
-    records: Vec<(u64, u64)>,
+    /// Of the blocks so far.
+    records: Vec<R>,
 }
 
-impl Out<'_> {
+impl<R> Out<'_, R> {
     fn append(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
         self.staged
             .file()
@@ -200,12 +194,12 @@ impl Out<'_> {
     /// works.
     fn copy(
         &mut self,
-        base: &XzBase,
+        source: &File,
         mut from: u64,
         mut len: u64,
         progress: &dyn Progress,
     ) -> Result<(), SinkError> {
-        let (source, target) = (base.file(), self.staged.file());
+        let target = self.staged.file();
         while let Some(copied) =
             kernel_copy(source, from, target, self.position, len)
         {

@@ -1,9 +1,7 @@
 //! Blocks encoded by several threads and handed out in order.
 
-use crate::disk::{
-    ReadAt,
-    xz::{EncodedBlock, Encoder},
-};
+use super::{Encoded, Format, Memo};
+use crate::disk::ReadAt;
 use std::{
     collections::BTreeMap,
     io,
@@ -12,48 +10,55 @@ use std::{
 };
 
 /// What the threads know of each other.
-struct Work<'w> {
+struct Work<'w, F: Format> {
     image: &'w dyn ReadAt,
-    encoder: Encoder,
+    format: &'w F,
+    memo: Option<&'w Memo<F::Record>>,
     /// Ranges `(offset, len)` of the image.
     jobs: &'w [(u64, u64)],
     /// Blocks that may be under way or done and not yet handed out: they
     /// take memory.
     ahead: usize,
-    state: Mutex<State>,
+    state: Mutex<State<F::Record>>,
     changed: Condvar,
 }
 
-#[derive(Default)]
-struct State {
+struct State<R> {
     /// Jobs that were begun.
     begun: usize,
     /// Blocks that were handed out.
     given: usize,
-    done: BTreeMap<usize, io::Result<EncodedBlock>>,
+    done: BTreeMap<usize, io::Result<Encoded<R>>>,
     /// Nobody wants the rest.
     over: bool,
 }
 
 /// Hands out the encoded blocks.
-pub(super) struct Blocks<'w>(&'w Work<'w>);
+pub(super) struct Blocks<'w, F: Format>(&'w Work<'w, F>);
 
 /// Encodes `jobs` by `threads` threads while `body` runs, which takes the
 /// blocks. What comes out does not depend on the number of threads.
-pub(super) fn in_order<R>(
+pub(super) fn in_order<F: Format, R>(
     image: &dyn ReadAt,
-    encoder: Encoder,
+    format: &F,
+    memo: Option<&Memo<F::Record>>,
     jobs: &[(u64, u64)],
     threads: usize,
-    body: impl FnOnce(&Blocks) -> R,
+    body: impl FnOnce(&Blocks<F>) -> R,
 ) -> R {
     let threads = threads.clamp(1, jobs.len().max(1));
     let work = Work {
         image,
-        encoder,
+        format,
+        memo,
         jobs,
         ahead: threads.saturating_mul(2),
-        state: Mutex::default(),
+        state: Mutex::new(State {
+            begun: 0,
+            given: 0,
+            done: BTreeMap::new(),
+            over: false,
+        }),
         changed: Condvar::new(),
     };
     thread::scope(|scope| {
@@ -69,10 +74,14 @@ pub(super) fn in_order<R>(
     })
 }
 
-impl Work<'_> {
+impl<F: Format> Work<'_, F> {
     fn run(&self) {
         while let Some((number, (offset, len))) = self.next() {
-            let block = self.encoder.encode(self.image, offset, len);
+            let (format, image) = (self.format, self.image);
+            let block = match self.memo {
+                Some(memo) => memo.encode(format, image, offset, len),
+                None => format.encode(image, offset, len),
+            };
             self.state().done.insert(number, block);
             self.changed.notify_all();
         }
@@ -92,11 +101,14 @@ impl Work<'_> {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<F::Record>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+    fn wait<'s>(
+        &self,
+        state: MutexGuard<'s, State<F::Record>>,
+    ) -> MutexGuard<'s, State<F::Record>> {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -106,9 +118,9 @@ impl Work<'_> {
     }
 }
 
-impl Blocks<'_> {
+impl<F: Format> Blocks<'_, F> {
     /// Waits for the next block.
-    pub(super) fn next(&self) -> io::Result<EncodedBlock> {
+    pub(super) fn next(&self) -> io::Result<Encoded<F::Record>> {
         let mut state = self.0.state();
         loop {
             let number = state.given;
@@ -126,18 +138,18 @@ impl Blocks<'_> {
 }
 
 /// Ends the work when dropped.
-struct Over<'w>(&'w Work<'w>);
+struct Over<'w, F: Format>(&'w Work<'w, F>);
 
-impl Drop for Over<'_> {
+impl<F: Format> Drop for Over<'_, F> {
     fn drop(&mut self) {
         self.0.stop();
     }
 }
 
 /// Ends the work when its thread panics, or the others would wait for ever.
-struct Alarm<'w>(&'w Work<'w>);
+struct Alarm<'w, F: Format>(&'w Work<'w, F>);
 
-impl Drop for Alarm<'_> {
+impl<F: Format> Drop for Alarm<'_, F> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.stop();

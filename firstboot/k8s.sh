@@ -1,0 +1,144 @@
+# shellcheck shell=sh
+# What the steps of a kubeadm node share; they read this file with `.`.
+#
+# Neither `kubeadm init` nor `kubeadm join` can be run again after it was cut
+# off: `kubeadm reset` comes before the next attempt, and takes everything
+# with it, the node's authorities in /etc/kubernetes/pki as well. So these
+# are kept in /etc/piflash/k8s/pki and copied for every attempt, and a node
+# that finished has a mark by which it is never reset again.
+
+# shellcheck source=firstboot/report.sh
+. "${PIFLASH_ROOT:-}/usr/local/lib/piflash/report.sh"
+
+data=$config/k8s
+# shellcheck disable=SC2034 # for those who read this file
+name=$(head -n 1 "$data/name")
+socket=$(head -n 1 "$data/socket")
+kubernetes=$root/etc/kubernetes
+admin=$kubernetes/admin.conf
+kubelet=$kubernetes/kubelet.conf
+# This node is one of its cluster.
+member=$state/k8s/member
+# Seconds. A tick is how often something is looked at; tests make it short.
+tick=${PIFLASH_TICK:-1}
+# How long others are waited for before the step says what it waits for.
+cluster_wait=${PIFLASH_CLUSTER_WAIT:-300}
+
+mkdir -p "$run"
+
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+
+# kubectl as the cluster's owner, on a master.
+as_admin() {
+    timeout 120 kubectl --kubeconfig "$admin" --request-timeout=60s "$@"
+}
+
+# kubectl as this node itself.
+as_node() {
+    timeout 120 kubectl --kubeconfig "$kubelet" --request-timeout=60s "$@"
+}
+
+# Seconds since the machine was started, whatever its clock does meanwhile.
+uptime_seconds() {
+    cut -d . -f 1 /proc/uptime
+}
+
+# wait_for SECONDS COMMAND...: waits for it to succeed.
+wait_for() {
+    deadline=$(($(uptime_seconds) + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$(uptime_seconds)" -lt "$deadline" ] || return 1
+        sleep "$tick"
+    done
+}
+
+# answers HOST:PORT: whether an API server of this node's cluster is there.
+# It says so to everybody who asks, by the name of the token with which nodes
+# join; whether it is the right one is decided by kubeadm, which has a digest
+# of its authority.
+answers() {
+    timeout 60 kubectl --kubeconfig /dev/null --server "https://$1" \
+        --insecure-skip-tls-verify --request-timeout=20s get --raw \
+        /api/v1/namespaces/kube-public/configmaps/cluster-info \
+        >"$run/cluster-info" 2>"$run/cluster-info.error" &&
+        grep -q "jws-kubeconfig-$(head -n 1 "$data/token-id")" \
+            "$run/cluster-info"
+}
+
+# Waits for the cluster, or says why it cannot be joined yet.
+wait_for_cluster() {
+    endpoint=$(head -n 1 "$data/endpoint")
+    wait_for "$cluster_wait" answers "$endpoint" && return
+    if [ -s "$run/cluster-info" ]; then
+        fail "the cluster at $endpoint does not know the token of this node:" \
+            "is it another cluster, or was the token deleted there?"
+    fi
+    tail -n 3 "$run/cluster-info.error"
+    fail "waiting for the cluster: nothing at https://$endpoint yet"
+}
+
+# Whether an earlier attempt left something behind.
+has_begun() {
+    for path in "$kubelet" "$kubernetes/bootstrap-kubelet.conf" "$admin" \
+        "$kubernetes/pki/ca.crt" "$kubernetes/manifests"/*.yaml \
+        "$root/var/lib/etcd/member"; do
+        [ ! -e "$path" ] || return 0
+    done
+    return 1
+}
+
+# Undoes an earlier attempt.
+reset() {
+    [ ! -e "$member" ] || fail "a node of a cluster is not reset"
+    echo "an earlier attempt was not completed: kubeadm reset"
+    kubeadm reset --force --cri-socket "$socket" || fail "kubeadm reset failed"
+}
+
+# Puts the cluster's authorities where kubeadm looks for them, and makes all
+# else by itself. A worker has none, and must not have any.
+seed() {
+    [ -d "$data/pki" ] || return 0
+    rm -rf "$kubernetes/pki"
+    mkdir -p "$kubernetes"
+    (umask 077 && cp -R "$data/pki" "$kubernetes/pki")
+}
+
+# run_kubeadm WORD...: with the node's configuration, for the version that is
+# installed. Tokens do not come into the log.
+run_kubeadm() {
+    version=$(kubeadm version -o short) || fail "kubeadm does not run"
+    (
+        umask 077
+        sed "s/^kubernetesVersion: .*/kubernetesVersion: $version/" \
+            "$data/kubeadm.yaml" >"$run/kubeadm.yaml"
+    ) || fail "cannot write $run/kubeadm.yaml"
+    echo "kubeadm $* ($version)"
+    rm -f "$run/kubeadm.code" "$run/kubeadm.output"
+    {
+        code=0
+        kubeadm "$@" --config "$run/kubeadm.yaml" 2>&1 || code=$?
+        echo "$code" >"$run/kubeadm.code"
+    } | while IFS= read -r line; do
+        printf '%s\n' "$line" |
+            sed 's/[a-z0-9]\{6\}\.[a-z0-9]\{16\}/***/g' |
+            tee -a "$run/kubeadm.output"
+    done
+    rm -f "$run/kubeadm.yaml"
+    if [ "$(cat "$run/kubeadm.code")" != 0 ]; then
+        # What it says last is how to see a stack trace.
+        why=$(grep -i -e '\[ERROR' -e '^error' "$run/kubeadm.output" |
+            tail -n 1)
+        fail "kubeadm $1 failed: ${why:-see the log}"
+    fi
+}
+
+# Writes down that this node is one of its cluster.
+finish() {
+    mkdir -p "${member%/*}"
+    now | put "$member"
+    echo "this node is a member of its cluster"
+}

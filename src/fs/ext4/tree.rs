@@ -1,0 +1,202 @@
+//! [`Tree`] for [`Ext4`]: by inode numbers, not by paths.
+
+use std::io::{self, Read};
+
+use super::extent::{Mapping, Run};
+use super::inode::{Inode, ROOT_INO};
+use super::le::{index, u32_at};
+use super::{Ext4, Result};
+use crate::disk::WriteAt;
+use crate::fs::tree::{Child, Node, Tree};
+use crate::fs::{FileKind, FsError, FsErrorKind};
+
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
+
+impl Ext4<'_> {
+    fn node(&self, ino: u32, path: Vec<u8>) -> Result<Node> {
+        let inode = self.load_inode(ino)?;
+        let letter = match inode.i_mode() >> 12 {
+            0x1 => 'p',
+            0x2 => 'c',
+            0x4 => 'd',
+            0x6 => 'b',
+            0x8 => '-',
+            0xA => 'l',
+            0xC => 's',
+            _ => '?',
+        };
+        Ok(Node {
+            path,
+            id: Some(ino.into()),
+            kind: inode.kind(),
+            letter,
+            meta: inode.meta(),
+            size: inode.i_size(),
+            device: matches!(letter, 'c' | 'b').then(|| device(&inode)),
+        })
+    }
+
+    fn inode_of(&self, node: &Node) -> Result<Inode> {
+        let ino = node.id.and_then(|id| u32::try_from(id).ok());
+        self.load_inode(ino.ok_or(FsErrorKind::NotFound)?)
+    }
+
+    fn children(&self, node: &Node) -> Result<Vec<Child>> {
+        let dir = self.open_dir(self.inode_of(node)?.ino)?;
+        let mut children: Vec<Child> = Vec::new();
+        for link in self.links(&dir)? {
+            let path = node.below(&link.name);
+            let child = if link.name.iter().any(|b| matches!(b, b'/' | 0)) {
+                let what = "a name with `/` or a zero byte in it";
+                Err(FsErrorKind::Corrupt(what.to_owned()).at(&shown(&path)))
+            } else {
+                self.node(link.inode, path.clone())
+                    .map_err(|kind| kind.at(&shown(&path)))
+            };
+            children.push((link.name, child));
+        }
+        children.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(children)
+    }
+
+    fn content(&self, node: &Node) -> Result<Content<'_>> {
+        let inode = self.inode_of(node)?;
+        if inode.kind() != FileKind::File {
+            return Err(FsErrorKind::WrongKind("not a regular file"));
+        }
+        let block_size = u64::from(self.sb.block_size);
+        let whole = self.sb.s_blocks_count.saturating_mul(block_size);
+        if inode.i_size() > whole {
+            // Holes may make it so, but nobody waits for their end.
+            return Err(FsErrorKind::Unsupported(format!(
+                "a file of {} bytes, more than the file system has",
+                inode.i_size()
+            )));
+        }
+        Ok(Content {
+            device: self.blocks.device(),
+            mapping: self.mapping(&inode)?,
+            block_size,
+            size: inode.i_size(),
+            at: 0,
+        })
+    }
+}
+
+/// The old encoding of a device's number in the first word, the new one in
+/// the second.
+fn device(inode: &Inode) -> (u32, u32) {
+    let (old, new) = (u32_at(inode.i_block(), 0), u32_at(inode.i_block(), 4));
+    if old != 0 {
+        ((old >> 8) & 0xff, old & 0xff)
+    } else {
+        ((new >> 8) & 0xfff, (new & 0xff) | ((new >> 12) & 0xf_ff00))
+    }
+}
+
+impl Tree for Ext4<'_> {
+    fn root(&self) -> std::result::Result<Node, FsError> {
+        self.node(ROOT_INO, b"/".to_vec()).map_err(|kind| kind.at("/"))
+    }
+
+    fn list(
+        &self,
+        directory: &Node,
+    ) -> std::result::Result<Vec<Child>, FsError> {
+        self.children(directory)
+            .map_err(|kind| kind.at(&shown(&directory.path)))
+    }
+
+    fn open(
+        &self,
+        file: &Node,
+    ) -> std::result::Result<Box<dyn Read + '_>, FsError> {
+        let content = self.content(file);
+        Ok(Box::new(content.map_err(|kind| kind.at(&shown(&file.path)))?))
+    }
+
+    fn is_stale(&self) -> bool {
+        self.broken
+    }
+
+    fn target(&self, link: &Node) -> std::result::Result<Vec<u8>, FsError> {
+        let inode = self.inode_of(link);
+        inode
+            .and_then(|inode| match inode.kind() {
+                FileKind::Symlink => self.link_target(&inode),
+                _ => Err(FsErrorKind::WrongKind("not a symbolic link")),
+            })
+            .map_err(|kind| kind.at(&shown(&link.path)))
+    }
+}
+
+/// A file, read from its blocks one run after another.
+struct Content<'d> {
+    device: &'d dyn WriteAt,
+    mapping: Mapping,
+    block_size: u64,
+    size: u64,
+    at: u64,
+}
+
+impl Content<'_> {
+    /// Returns where the next bytes are and how many come in a row; no place
+    /// where they are a hole.
+    fn next(&self) -> (Option<u64>, u64) {
+        let block = self.at.checked_div(self.block_size).unwrap_or(0);
+        let into = self.at.checked_rem(self.block_size).unwrap_or(0);
+        let runs = &self.mapping.runs;
+        let next = runs.partition_point(|run| run.logical_end() <= block);
+        let bytes = |blocks: u64| blocks.saturating_mul(self.block_size);
+        let left = |end: u64| bytes(end).saturating_sub(self.at);
+        match runs.get(next) {
+            Some(run @ Run { unwritten: false, .. })
+                if run.logical <= block =>
+            {
+                let within = block.saturating_sub(run.logical);
+                let physical = run.physical.saturating_add(within);
+                let place = bytes(physical).saturating_add(into);
+                (Some(place), left(run.logical_end()))
+            }
+            Some(run) if run.logical <= block => {
+                (None, left(run.logical_end()))
+            }
+            Some(run) => (None, left(run.logical)),
+            None => (None, u64::MAX),
+        }
+    }
+}
+
+impl Read for Content<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let (place, run) = self.next();
+        let left = self.size.saturating_sub(self.at).min(run);
+        let len = index(left).min(buf.len());
+        let part = buf.get_mut(..len).unwrap_or_default();
+        match place {
+            Some(place) => self.device.read_at(place, part)?,
+            None => part.fill(0),
+        }
+        self.at = self.at.saturating_add(super::le::wide(len));
+        Ok(len)
+    }
+}
+
+impl Ext4<'_> {
+    /// Returns the ranges `(offset, len)` in bytes that belong to nothing.
+    ///
+    /// # Errors
+    ///
+    /// A bitmap that does not agree with its checksum or its count.
+    pub fn unused(&mut self) -> std::result::Result<Vec<(u64, u64)>, FsError> {
+        self.survey().map_err(FsError::from)?;
+        let size = u64::from(self.sb.block_size);
+        let runs = self.space.as_ref().map(super::space::Space::free_runs);
+        let bytes = |(start, len): (u64, u64)| {
+            (start.saturating_mul(size), len.saturating_mul(size))
+        };
+        Ok(runs.unwrap_or_default().into_iter().map(bytes).collect())
+    }
+}

@@ -1,0 +1,102 @@
+//! Which places are in use, and which are likely to be written by edits.
+
+use super::group::INODE_UNINIT;
+use super::space::{REGION, clear_runs};
+use super::{Ext4, Result};
+use crate::fs::{FsError, Range, join};
+
+/// Tables and directories around new files, and free blocks for that many
+/// bytes of new files.
+const HOT_FREE: u64 = 256 << 20;
+
+impl Ext4<'_> {
+    /// Returns the ranges of the device that hold nothing: free blocks. All
+    /// else, tables, journal and files, is in use.
+    ///
+    /// # Errors
+    ///
+    /// A bitmap that cannot be read or is not what its checksum says.
+    pub fn free_ranges(&self) -> std::result::Result<Vec<Range>, FsError> {
+        let free = self.free_runs().map_err(FsError::from)?;
+        Ok(join(free.into_iter().map(|(at, len)| self.bytes(at, len))))
+    }
+
+    /// Returns the ranges that edits are likely to change: superblock,
+    /// descriptors, bitmaps, the inodes that there are and will be, the
+    /// directories at `paths` (those that exist), and the free blocks that
+    /// new files go to first.
+    ///
+    /// # Errors
+    ///
+    /// The file system contradicts itself, or cannot be read.
+    pub fn hot_ranges(
+        &self,
+        paths: &[&str],
+    ) -> std::result::Result<Vec<Range>, FsError> {
+        self.hot_runs(paths).map_err(FsError::from)
+    }
+
+    fn hot_runs(&self, paths: &[&str]) -> Result<Vec<Range>> {
+        let mut runs = vec![(0, self.first_tables_end())];
+        for group in &self.groups {
+            runs.push((group.bg_block_bitmap, 1));
+            runs.push((group.bg_inode_bitmap, 1));
+            let unused = match group.has(INODE_UNINIT) {
+                true => self.sb.s_inodes_per_group,
+                false => group.bg_itable_unused,
+            };
+            let used = self.sb.s_inodes_per_group.saturating_sub(unused);
+            let bytes = u64::from(used)
+                .saturating_mul(self.sb.s_inode_size.into())
+                .div_ceil(self.sb.block_size.into());
+            // With room for new ones, but not in groups without any.
+            let room = u64::from(used > 0);
+            runs.push((group.bg_inode_table, bytes.saturating_add(room)));
+        }
+        for path in paths {
+            let Some(inode) = self.find(path)?.filter(|i| i.is_dir()) else {
+                continue;
+            };
+            let mapping = self.mapping(&inode)?;
+            runs.extend(mapping.runs.iter().map(|r| (r.physical, r.len)));
+            runs.extend(mapping.tree.iter().map(|block| (*block, 1)));
+        }
+        let size = u64::from(self.sb.block_size);
+        let mut left = HOT_FREE.checked_div(size).unwrap_or(0);
+        let free = self.free_runs()?;
+        // As new files take them: see `space`.
+        for (at, len) in free.into_iter().filter(|(_, len)| *len >= REGION) {
+            let len = len.min(left);
+            runs.push((at, len));
+            left = left.saturating_sub(len);
+        }
+        let runs = runs.into_iter().filter(|(_, len)| *len > 0);
+        Ok(join(runs.map(|(at, len)| self.bytes(at, len))))
+    }
+
+    /// The block behind the superblock and the descriptors in use.
+    fn first_tables_end(&self) -> u64 {
+        super::group::descriptor_blocks(&self.sb)
+            .saturating_add(self.sb.s_first_data_block)
+            .saturating_add(1)
+    }
+
+    /// Free blocks, `(start, count)`.
+    fn free_runs(&self) -> Result<Vec<(u64, u64)>> {
+        let mut runs = Vec::new();
+        for number in 0..self.sb.groups {
+            let bitmap = self.block_bitmap(number)?;
+            let start = self.group_start(number);
+            let blocks = self.group_end(number).saturating_sub(start);
+            let found = clear_runs(&bitmap, blocks).into_iter();
+            let found = found.map(|(at, len)| (start.saturating_add(at), len));
+            runs.extend(found);
+        }
+        Ok(join(runs))
+    }
+
+    fn bytes(&self, block: u64, count: u64) -> Range {
+        let size = u64::from(self.sb.block_size);
+        (block.saturating_mul(size), count.saturating_mul(size))
+    }
+}

@@ -1,0 +1,6 @@
+//! The steps of kubeadm nodes, with programs that only pretend.
+
+mod cluster;
+mod init;
+mod join;
+mod runtime;

@@ -1,0 +1,130 @@
+//! Nodes of kubeadm: what is laid down for them, as others read it.
+
+mod apt;
+mod artefacts;
+mod card;
+mod config;
+mod containerd;
+mod keys;
+mod refusals;
+
+use std::fs;
+
+use crate::support::{
+    image::Case,
+    oracle,
+    plan::content,
+    releases::{APT_KEY, MANIFEST},
+};
+use piflash::{
+    base::probe::probe,
+    inventory,
+    plan::{Action, Artefacts, Hook, Hooks, Inputs, Plan, PlanError},
+    profile::Profiles,
+};
+
+/// Three masters and a worker on Raspberry Pi OS; `vars` are lines of YAML
+/// with four spaces in front.
+pub fn inventory(vars: &str) -> String {
+    format!(
+        "all:
+  hosts:
+    node1: {{ansible_host: 192.168.71.21}}
+    node2: {{ansible_host: 192.168.71.22}}
+    node3: {{ansible_host: 192.168.71.23}}
+    node4: {{ansible_host: 192.168.71.24}}
+  children:
+    raspbian: {{hosts: {{node1: , node2: , node3: , node4: }}}}
+    raspberry_pi: {{children: {{raspbian: }}}}
+    k8s_master: {{hosts: {{node1: , node2: , node3: }}}}
+    k8s_worker: {{hosts: {{node4: }}}}
+  vars:
+    gateway: 192.168.71.1
+    ssh_authorized_keys: []
+{vars}"
+    )
+}
+
+/// The same with one master, node1, and a worker, node4.
+pub fn single(vars: &str) -> String {
+    inventory(vars).replace(
+        "{node1: , node2: , node3: }}\n    k8s_w",
+        "{node1: }}\n    k8s_w",
+    )
+}
+
+/// Plans a node with all that could be downloaded for it.
+pub fn plan_on(
+    case: &Case,
+    inventory: &str,
+    node: &str,
+) -> Result<Plan, PlanError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("inventory.yml");
+    fs::write(&path, inventory).unwrap();
+    let inventory = inventory::load(&path, None)
+        .unwrap_or_else(|e| panic!("{inventory}: {e:?}"));
+    let facts = probe(&case.boot, &case.root, &case.table()).unwrap();
+    let mut artefacts = Artefacts::default();
+    artefacts.add("kubernetes-apt-key", APT_KEY.to_owned().into());
+    artefacts.add("kube-flannel.yml", MANIFEST.to_owned().into());
+    artefacts.add("cri-dockerd", "tar".to_owned().into());
+    let hook = |name: &str, content: &str| Hook {
+        name: name.to_owned(),
+        content: content.to_owned(),
+    };
+    Plan::new(&Inputs {
+        node: inventory.node(node).unwrap(),
+        inventory: &inventory,
+        facts: &facts,
+        profiles: &Profiles::load(None).unwrap(),
+        identity: None,
+        files: &[],
+        hooks: &Hooks {
+            post_master_up: vec![
+                hook("post-master-up.yml", "a: 1\n"),
+                hook("k8s-post-master-up.yml", "b: 2\n"),
+            ],
+            pre_master_down: Vec::new(),
+        },
+        artefacts: &artefacts,
+        time: crate::support::image::TIME,
+    })
+}
+
+pub fn plan(inventory: &str, node: &str) -> Plan {
+    plan_on(&Case::load("trixie"), inventory, node)
+        .unwrap_or_else(|e| panic!("{node}: {e}: {inventory}"))
+}
+
+/// The paths that a plan writes, or makes links or directories at.
+pub fn paths(plan: &Plan) -> Vec<&str> {
+    let made = |action: &Action| {
+        matches!(
+            action,
+            Action::Write { .. }
+                | Action::Mkdir { .. }
+                | Action::Symlink { .. }
+        )
+    };
+    let edits = plan.edits.iter().filter(|edit| made(&edit.action));
+    edits.map(|edit| &*edit.path).collect()
+}
+
+pub fn text(plan: &Plan, path: &str) -> String {
+    content(plan, path)
+}
+
+/// What PyYAML, another reader than ours, makes of each document of a text.
+pub fn pyyaml(text: &str) -> Vec<serde_json::Value> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("it.yaml");
+    fs::write(&path, text).unwrap();
+    // Debian package python3-yaml.
+    let program = "import json, sys, yaml\n\
+                   json.dump(list(yaml.safe_load_all(open(sys.argv[1]))), \
+                   sys.stdout)";
+    let args = ["-c", program, path.to_str().unwrap()];
+    let json = oracle::run("python3", &args).unwrap();
+    serde_json::from_slice(&json).unwrap()
+}

@@ -1,0 +1,568 @@
+//! `kubeadm init`, `join` and `reset`, as far as files, configuration, trust
+//! and refusals go.
+
+use crate::{
+    Result,
+    http::Client,
+    kubeadm_config::{Documents, text},
+    kubelet::{self, KUBELET_CONF, MANIFEST, Plan},
+    tls::{self, Pair, read},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+const KUBERNETES: &str = "/etc/kubernetes";
+const PKI: &str = "/etc/kubernetes/pki";
+pub const ETCD: &str = "/var/lib/etcd/member";
+pub const VERSION: &str = "v1.37.1";
+const UP: Duration = Duration::from_secs(120);
+
+pub fn run(words: &[&str]) -> Result<()> {
+    match words {
+        ["version", "-o", "short"] => {
+            println!("{VERSION}");
+            Ok(())
+        }
+        ["init", "--config", file] => init(&Documents::read(file)?),
+        ["init", "phase", phase, rest @ .., "--config", file] => {
+            phase_again(phase, rest, &Documents::read(file)?)
+        }
+        ["join", "--config", file] => join(&Documents::read(file)?),
+        ["reset", rest @ ..] => reset(rest),
+        _ => Err(format!("unknown command or flag: {words:?}").into()),
+    }
+}
+
+/// What kubeadm refuses before it changes anything.
+fn preflight(socket: &str, ports: &[u16]) -> Result<()> {
+    crate::node::check_kernel()?;
+    let fatal = |what: &str| Err(format!("[ERROR {what}]").into());
+    if read(Path::new("/proc/swaps"))?.lines().count() > 1 {
+        return fatal("Swap]: running with swap on is not supported");
+    }
+    for (name, file) in [
+        ("ip_forward", "/proc/sys/net/ipv4/ip_forward"),
+        ("bridge-nf", "/proc/sys/net/bridge/bridge-nf-call-iptables"),
+    ] {
+        if fs::read_to_string(file).is_ok_and(|text| text.trim() == "1") {
+            continue;
+        }
+        return fatal(&format!("FileContent--{name}]: {file} is not 1"));
+    }
+    for port in ports {
+        if TcpListener::bind(("0.0.0.0", *port)).is_err() {
+            return fatal(&format!("Port-{port}]: Port {port} is in use"));
+        }
+    }
+    let path = socket.strip_prefix("unix://").ok_or("criSocket: no unix://")?;
+    if let Err(error) = UnixStream::connect(path) {
+        return fatal(&format!(
+            "CRI]: container runtime is not running: {path}: {error}"
+        ));
+    }
+    for file in [
+        format!("{KUBERNETES}/manifests/kube-apiserver.yaml"),
+        format!("{KUBERNETES}/kubelet.conf"),
+        format!("{KUBERNETES}/bootstrap-kubelet.conf"),
+    ] {
+        if Path::new(&file).exists() {
+            let name = file.replace('/', "-");
+            return fatal(&format!(
+                "FileAvailable-{name}]: {file} already exists"
+            ));
+        }
+    }
+    if fs::read_dir(ETCD).is_ok_and(|mut all| all.next().is_some()) {
+        return fatal(
+            "DirAvailable--var-lib-etcd]: /var/lib/etcd is not empty",
+        );
+    }
+    Ok(())
+}
+
+/// The authorities, all of them laid down before.
+fn authorities() -> Result<Pair> {
+    let pair = |name: &str| {
+        let key = Path::new(PKI).join(format!("{name}.key"));
+        crate::config::closed(&key)?;
+        Pair::authority(&Path::new(PKI).join(format!("{name}.crt")), &key)
+    };
+    pair("front-proxy-ca")?;
+    pair("etcd/ca")?;
+    let sa = (
+        read(&Path::new(PKI).join("sa.key"))?,
+        read(&Path::new(PKI).join("sa.pub"))?,
+    );
+    if !sa.0.contains("PRIVATE KEY") || !sa.1.contains("PUBLIC KEY") {
+        return Err("sa.key or sa.pub is no key".into());
+    }
+    pair("ca")
+}
+
+fn kubeconfig(
+    path: &str,
+    url: &str,
+    authority: &str,
+    pair: &Pair,
+) -> Result<()> {
+    let encode = |text: &str| STANDARD.encode(text);
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "it",
+        "clusters": [{"name": "kubernetes", "cluster": {
+            "server": url, "certificate-authority-data": encode(authority),
+        }}],
+        "users": [{"name": "it", "user": {
+            "client-certificate-data": encode(&pair.certificate),
+            "client-key-data": encode(&pair.key),
+        }}],
+        "contexts": [{"name": "it", "context": {
+            "cluster": "kubernetes", "user": "it",
+        }}],
+    });
+    kubelet::put(Path::new(path), &config.to_string())
+}
+
+/// What the kubelet's process will serve as the API server.
+fn control_plane(
+    documents: &Documents,
+    ca: &Pair,
+    leader: Option<&str>,
+) -> Result<(String, Pair)> {
+    let endpoint = match documents.get("ClusterConfiguration") {
+        Some(config) => text(config, "/controlPlaneEndpoint")?,
+        None => leader.ok_or("no endpoint")?.trim_start_matches("https://"),
+    };
+    let own = documents.own()?;
+    let mut names: Vec<String> =
+        ["kubernetes", "kubernetes.default.svc", "10.96.0.1", "127.0.0.1"]
+            .map(str::to_owned)
+            .into();
+    let host = endpoint.rsplit_once(':').ok_or("endpoint without port")?.0;
+    names.push(host.to_owned());
+    names.push(text(own, "/nodeRegistration/name")?.to_owned());
+    for path in ["/localAPIEndpoint", "/controlPlane/localAPIEndpoint"] {
+        let address =
+            own.pointer(path).and_then(|v| v["advertiseAddress"].as_str());
+        names.extend(address.map(str::to_owned));
+    }
+    let cluster = documents.get("ClusterConfiguration");
+    let sans = cluster.and_then(|c| c["apiServer"]["certSANs"].as_array());
+    for name in sans.into_iter().flatten() {
+        names.push(name.as_str().ok_or("certSANs: no text")?.to_owned());
+    }
+    names.sort();
+    names.dedup();
+    let leaf = ca.issue("kube-apiserver", None, &names)?;
+    kubelet::put(&Path::new(PKI).join("apiserver.crt"), &leaf.certificate)?;
+    kubelet::put(&Path::new(PKI).join("apiserver.key"), &leaf.key)?;
+    let admin =
+        ca.issue("kubernetes-admin", Some("kubeadm:cluster-admins"), &[])?;
+    let url = format!("https://{endpoint}");
+    kubeconfig(
+        &format!("{KUBERNETES}/admin.conf"),
+        &url,
+        &ca.certificate,
+        &admin,
+    )?;
+    let manifest = json!({"kind": "Pod", "leader": leader});
+    kubelet::put(Path::new(MANIFEST), &manifest.to_string())?;
+    Ok((url, admin))
+}
+
+/// What the kubelet is told of its node.
+fn registration(documents: &Documents, is_master: bool) -> Result<Plan> {
+    let own = documents.own()?;
+    let registration = &own["nodeRegistration"];
+    let mut plan = Plan {
+        name: text(own, "/nodeRegistration/name")?.to_owned(),
+        ..Plan::default()
+    };
+    for (name, value) in arguments(registration)? {
+        match name.as_str() {
+            "node-ip" => plan.addresses.push(value),
+            "node-labels" => {
+                plan.labels.extend(value.split(',').map(str::to_owned));
+            }
+            _ => return Err(format!("kubelet: unknown flag: --{name}").into()),
+        }
+    }
+    for label in &plan.labels {
+        let key = label.split('=').next().unwrap_or_default();
+        if key.contains("kubernetes.io/")
+            && !key.starts_with("node.kubernetes.io/")
+        {
+            return Err(format!(
+                "kubelet: unknown 'kubernetes.io' label: {key}"
+            )
+            .into());
+        }
+    }
+    match registration["taints"].as_array() {
+        Some(taints) => {
+            for taint in taints {
+                let part = |key: &str| taint[key].as_str().unwrap_or_default();
+                let (key, value) = (part("key"), part("value"));
+                plan.taints.push(format!("{key}={value}:{}", part("effect")));
+            }
+        }
+        None if is_master => plan.taints.push(
+            "node-role.kubernetes.io/control-plane=:NoSchedule".to_owned(),
+        ),
+        None => {}
+    }
+    Ok(plan)
+}
+
+/// v1beta4 has a list of name and value, v1beta3 a mapping.
+fn arguments(registration: &Value) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    match &registration["kubeletExtraArgs"] {
+        Value::Array(all) => {
+            for one in all {
+                found.push((
+                    text(one, "/name")?.into(),
+                    text(one, "/value")?.into(),
+                ));
+            }
+        }
+        Value::Object(all) => {
+            for (name, value) in all {
+                let value =
+                    value.as_str().ok_or("kubeletExtraArgs: no text")?;
+                found.push((name.clone(), value.to_owned()));
+            }
+        }
+        _ => {}
+    }
+    Ok(found)
+}
+
+fn init(documents: &Documents) -> Result<()> {
+    println!("[init] Using Kubernetes version: {VERSION}");
+    let own =
+        documents.get("InitConfiguration").ok_or("no InitConfiguration")?;
+    preflight(text(own, "/nodeRegistration/criSocket")?, &[6443, 10248])?;
+    let ca = authorities()?;
+    let (url, admin) = control_plane(documents, &ca, None)?;
+    let plan = registration(documents, true)?;
+    // First a certificate inside the file, at the end one in a file that is
+    // renewed.
+    let user = format!("system:node:{}", plan.name);
+    let node = ca.issue(&user, Some("system:nodes"), &[])?;
+    kubeconfig(KUBELET_CONF, &url, &ca.certificate, &node)?;
+    kubelet::start(&plan)?;
+    wait_up(&url, &ca)?;
+    let client = owner(&url, &ca, &admin)?;
+    upload_config(&client, documents)?;
+    mark(&client, &plan.name)?;
+    tokens(&client, documents, &url, &ca)?;
+    finalize(&url, &ca, &node)?;
+    println!("Your Kubernetes control-plane has initialized successfully!");
+    Ok(())
+}
+
+/// One phase of init once more, with the API server up.
+fn phase_again(
+    phase: &str,
+    rest: &[&str],
+    documents: &Documents,
+) -> Result<()> {
+    let ca = authorities()?;
+    let plan = registration(documents, true)?;
+    let config = documents
+        .get("ClusterConfiguration")
+        .ok_or("no ClusterConfiguration")?;
+    let url = format!("https://{}", text(config, "/controlPlaneEndpoint")?);
+    let admin =
+        ca.issue("kubernetes-admin", Some("kubeadm:cluster-admins"), &[])?;
+    let client = owner(&url, &ca, &admin)?;
+    match (phase, rest) {
+        ("upload-config", ["all"]) => upload_config(&client, documents),
+        ("mark-control-plane", []) => mark(&client, &plan.name),
+        ("bootstrap-token", []) => tokens(&client, documents, &url, &ca),
+        ("kubelet-finalize", ["all"]) => {
+            let user = format!("system:node:{}", plan.name);
+            let node = ca.issue(&user, Some("system:nodes"), &[])?;
+            finalize(&url, &ca, &node)
+        }
+        ("addon", ["all"]) => Ok(()),
+        _ => Err(format!("unknown phase: {phase} {rest:?}").into()),
+    }
+}
+
+fn owner(url: &str, ca: &Pair, admin: &Pair) -> Result<Client> {
+    Ok(Client {
+        url: url.to_owned(),
+        config: tls::client(Some(&ca.certificate), Some(admin))?,
+        authorization: None,
+    })
+}
+
+fn wait_up(url: &str, ca: &Pair) -> Result<()> {
+    let client = Client {
+        url: url.to_owned(),
+        config: tls::client(Some(&ca.certificate), None)?,
+        authorization: None,
+    };
+    let start = Instant::now();
+    while !client.send("GET", "/readyz", &[], b"").is_ok_and(|(s, _)| s == 200)
+    {
+        if start.elapsed() > UP {
+            return Err(format!(
+                "error: the API server is not healthy after {UP:?}"
+            )
+            .into());
+        }
+        thread::sleep(Duration::from_millis(500));
+    }
+    Ok(())
+}
+
+fn put(client: &Client, path: &str, object: &Value) -> Result<()> {
+    let body = object.to_string();
+    match client.send("PUT", path, &[], body.as_bytes())? {
+        (200 | 201, _) => Ok(()),
+        (status, _) => Err(format!("error: PUT {path}: {status}").into()),
+    }
+}
+
+fn upload_config(client: &Client, documents: &Documents) -> Result<()> {
+    let config = documents
+        .get("ClusterConfiguration")
+        .ok_or("no ClusterConfiguration")?;
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "kubeadm-config", "namespace": "kube-system"},
+        "data": {"ClusterConfiguration": config.to_string()},
+    });
+    put(
+        client,
+        "/api/v1/namespaces/kube-system/configmaps/kubeadm-config",
+        &object,
+    )
+}
+
+/// Names the node a master.
+fn mark(client: &Client, name: &str) -> Result<()> {
+    let patch = json!({"metadata": {"labels": {
+        "node-role.kubernetes.io/control-plane": "",
+    }}});
+    let path = format!("/api/v1/nodes/{name}");
+    let start = Instant::now();
+    loop {
+        let body = patch.to_string();
+        let (status, _) = client.send("PATCH", &path, &[], body.as_bytes())?;
+        if status == 200 {
+            return Ok(());
+        }
+        if start.elapsed() > UP {
+            return Err(format!(
+                "error: the node {name} does not register: {status}"
+            )
+            .into());
+        }
+        thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// What tells others how to join.
+fn tokens(
+    client: &Client,
+    documents: &Documents,
+    url: &str,
+    ca: &Pair,
+) -> Result<()> {
+    let own = documents.own()?;
+    for token in own["bootstrapTokens"].as_array().into_iter().flatten() {
+        if text(token, "/ttl")? != "0s" {
+            return Err(
+                "a token that expires: a card may lie in a drawer".into()
+            );
+        }
+        let whole = text(token, "/token")?;
+        let (id, _) = whole.split_once('.').ok_or("no token")?;
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "type": "bootstrap.kubernetes.io/token",
+            "metadata": {
+                "name": format!("bootstrap-token-{id}"),
+                "namespace": "kube-system",
+            },
+            "stringData": {"token": whole},
+        });
+        let path = format!(
+            "/api/v1/namespaces/kube-system/secrets/bootstrap-token-{id}"
+        );
+        put(client, &path, &secret)?;
+        let info = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "cluster-info", "namespace": "kube-public"},
+            "data": {
+                "kubeconfig": json!({
+                    "server": url, "authority": ca.certificate,
+                }).to_string(),
+                format!("jws-kubeconfig-{id}"): "signed",
+            },
+        });
+        put(client, kubelet::CLUSTER_INFO, &info)?;
+    }
+    Ok(())
+}
+
+/// From now on the kubelet uses a certificate that it renews.
+fn finalize(url: &str, ca: &Pair, node: &Pair) -> Result<()> {
+    let current = Path::new("/var/lib/kubelet/pki/kubelet-client-current.pem");
+    kubelet::put(current, &format!("{}{}", node.certificate, node.key))?;
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "it",
+        "clusters": [{"name": "kubernetes", "cluster": {
+            "server": url,
+            "certificate-authority-data": STANDARD.encode(&ca.certificate),
+        }}],
+        "users": [{"name": "it", "user": {
+            "client-certificate": current, "client-key": current,
+        }}],
+        "contexts": [{"name": "it", "context": {
+            "cluster": "kubernetes", "user": "it",
+        }}],
+    });
+    kubelet::put(Path::new(KUBELET_CONF), &config.to_string())
+}
+
+fn join(documents: &Documents) -> Result<()> {
+    let own =
+        documents.get("JoinConfiguration").ok_or("no JoinConfiguration")?;
+    let is_master = own.get("controlPlane").is_some();
+    let socket = text(own, "/nodeRegistration/criSocket")?;
+    let ports: &[u16] = if is_master { &[6443, 10248] } else { &[10248] };
+    preflight(socket, ports)?;
+    if !is_master && Path::new(PKI).join("ca.crt").exists() {
+        return Err(format!(
+            "[ERROR FileAvailable]: {PKI}/ca.crt already exists"
+        )
+        .into());
+    }
+    let token = text(own, "/discovery/bootstrapToken/token")?;
+    let endpoint = text(own, "/discovery/bootstrapToken/apiServerEndpoint")?;
+    let url = format!("https://{endpoint}");
+    let authority = discover(&url, &own["discovery"]["bootstrapToken"])?;
+
+    let plan = registration(documents, is_master)?;
+    let client = Client {
+        url: url.clone(),
+        config: tls::client(Some(&authority), None)?,
+        authorization: Some(format!("Bearer {token}")),
+    };
+    let headers = [("standin-node", plan.name.as_str())];
+    let target = if is_master { "/standin/member" } else { "/standin/client" };
+    let (status, body) = client.send("POST", target, &headers, b"")?;
+    if status != 200 {
+        let body = String::from_utf8_lossy(&body).into_owned();
+        return Err(format!("error: couldn't join: {status} {body}").into());
+    }
+    let answer: Value = serde_json::from_slice(&body)?;
+    let node = Pair {
+        certificate: text(&answer, "/certificate")?.to_owned(),
+        key: text(&answer, "/key")?.to_owned(),
+    };
+    let mut ca = Pair { certificate: authority.clone(), key: String::new() };
+    let mut admin = None;
+    if is_master {
+        ca = authorities()?;
+        if ca.certificate != authority {
+            return Err(
+                "error: the authority in /etc/kubernetes/pki is another one"
+                    .into(),
+            );
+        }
+        admin = Some(control_plane(documents, &ca, Some(&url))?.1);
+    } else {
+        kubelet::put(&Path::new(PKI).join("ca.crt"), &authority)?;
+    }
+    finalize(&url, &ca, &node)?;
+    kubelet::start(&plan)?;
+    if let Some(admin) = admin {
+        mark(&owner(&url, &ca, &admin)?, &plan.name)?;
+    }
+    println!("This node has joined the cluster");
+    Ok(())
+}
+
+/// Asks anybody for the authority, and believes only one of the digests.
+fn discover(url: &str, discovery: &Value) -> Result<String> {
+    let anybody = Client {
+        url: url.to_owned(),
+        config: tls::client(None, None)?,
+        authorization: None,
+    };
+    let (status, body) =
+        anybody.send("GET", kubelet::CLUSTER_INFO, &[], b"")?;
+    if status != 200 {
+        return Err(format!("error: cluster-info: {status}").into());
+    }
+    let info: Value = serde_json::from_slice(&body)?;
+    let token = text(discovery, "/token")?;
+    let id = token.split('.').next().unwrap_or_default();
+    if info["data"][format!("jws-kubeconfig-{id}")].is_null() {
+        return Err(
+            "error: could not find a JWS signature for the token".into()
+        );
+    }
+    let inner: Value = serde_json::from_str(text(&info, "/data/kubeconfig")?)?;
+    let authority = text(&inner, "/authority")?.to_owned();
+    let digest: String = Sha256::digest(tls::public_key(&authority)?)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let hashes =
+        discovery["caCertHashes"].as_array().ok_or("no caCertHashes")?;
+    if !hashes.iter().any(|hash| *hash == format!("sha256:{digest}")) {
+        return Err("error: cluster CA found in cluster-info ConfigMap is invalid: none of the public keys is pinned".into());
+    }
+    Ok(authority)
+}
+
+/// Takes everything, the seeded authorities as well.
+fn reset(words: &[&str]) -> Result<()> {
+    if !words.contains(&"--force") && !words.contains(&"-f") {
+        return Err("would ask on a terminal: --force".into());
+    }
+    let _ = Command::new("systemctl").args(["stop", "kubelet"]).status();
+    for path in [
+        "/etc/kubernetes/manifests",
+        PKI,
+        "/etc/kubernetes/admin.conf",
+        "/etc/kubernetes/super-admin.conf",
+        "/etc/kubernetes/kubelet.conf",
+        "/etc/kubernetes/bootstrap-kubelet.conf",
+        "/var/lib/kubelet",
+        "/var/lib/etcd",
+    ] {
+        let path = Path::new(path);
+        let removed = match path.is_dir() {
+            true => fs::remove_dir_all(path),
+            false => fs::remove_file(path),
+        };
+        match removed {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(format!("{}: {error}", path.display()).into());
+            }
+            _ => println!("[reset] {}", path.display()),
+        }
+    }
+    for directory in ["/etc/kubernetes/manifests", "/var/lib/kubelet"] {
+        fs::create_dir_all(directory)?;
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
+}

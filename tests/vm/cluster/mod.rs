@@ -1,0 +1,211 @@
+//! Clusters of several nodes, with stand-ins for k3s and kubeadm
+//! (`tests/standins`) that check what piflash laid down as the real ones
+//! would.
+
+mod k3s;
+mod kubeadm;
+
+use crate::{
+    lab::Lab,
+    node::Node,
+    site::{DNS, GATEWAY, Site},
+    support::{
+        oracle,
+        releases::{Releases, sums_path},
+        repository, sha256,
+    },
+    switch::Switch,
+};
+use piflash::base::facts::Architecture;
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+
+/// A cluster's owner: inventory, cards, the switch that its nodes share.
+pub struct Cluster {
+    pub site: Arc<Site>,
+    /// Where artefacts are downloaded from.
+    releases: Releases,
+    hosts: Vec<(String, String)>,
+    groups: Vec<String>,
+    vars: String,
+}
+
+impl Cluster {
+    /// Nodes with their addresses; `groups` and `vars` are lines of the
+    /// inventory, without indentation.
+    pub fn plan(
+        hosts: &[(&str, &str)],
+        groups: &[&str],
+        vars: &[&str],
+    ) -> Self {
+        let addresses: Vec<&str> = hosts.iter().map(|host| host.1).collect();
+        Self::on(Arc::new(Switch::start(&addresses)), hosts, groups, vars)
+    }
+
+    /// The same in a network that there is.
+    pub fn on(
+        switch: Arc<Switch>,
+        hosts: &[(&str, &str)],
+        groups: &[&str],
+        vars: &[&str],
+    ) -> Self {
+        let releases = Releases::start();
+        let k3s = releases.k3s(None, Architecture::Amd64).program();
+        let program = fs::read(standin()).unwrap();
+        releases.put(&k3s, &program);
+        let sums = format!("{}  {}\n", sha256(&program), k3s.name);
+        releases.server.put(&sums_path(&k3s), sums.as_bytes());
+
+        let mut text = releases.variables();
+        for line in vars {
+            text += &format!("    {line}\n");
+        }
+        let hosts: Vec<(String, String)> = hosts
+            .iter()
+            .map(|(name, address)| ((*name).into(), (*address).into()))
+            .collect();
+        let groups: Vec<String> =
+            groups.iter().map(|line| (*line).into()).collect();
+        let inventory = inventory(&hosts, &groups, &text);
+        let mut site = Site::plan(Lab::Kubernetes, &inventory, &[]);
+        site.switch = Some(switch);
+        Self { site: Arc::new(site), releases, hosts, groups, vars: text }
+    }
+
+    /// Puts the nodes into other groups.
+    pub fn regroup(&mut self, groups: &[&str]) {
+        self.groups = groups.iter().map(|line| (*line).into()).collect();
+        self.write_inventory();
+    }
+
+    /// Adds lines to the inventory's `vars`.
+    pub fn add_vars(&mut self, vars: &[&str]) {
+        for line in vars {
+            self.vars += &format!("    {line}\n");
+        }
+        self.write_inventory();
+    }
+
+    fn write_inventory(&self) {
+        let text = inventory(&self.hosts, &self.groups, &self.vars);
+        self.site.write("inventory.yml", &text);
+    }
+
+    pub fn switch(&self) -> &Arc<Switch> {
+        self.site.switch.as_ref().unwrap()
+    }
+
+    /// Builds a node's card, anew where there is one.
+    pub fn card(&self, name: &str) -> Node {
+        self.site.build_cards(&[name]);
+        self.node(name)
+    }
+
+    /// A node whose card has been built.
+    pub fn node(&self, name: &str) -> Node {
+        Node::of(&self.site, name, self.address(name))
+    }
+
+    pub fn address(&self, name: &str) -> &str {
+        let host = self.hosts.iter().find(|(host, _)| host == name);
+        &host.unwrap().1
+    }
+
+    /// kubectl on the owner's machine, with a kubeconfig that was there
+    /// before any power-on.
+    pub fn kubectl(
+        &self,
+        kubeconfig: &str,
+        server: &str,
+        args: &[&str],
+    ) -> Result<Value, String> {
+        let address = self.address(server);
+        let switch = self.switch();
+        let output = Command::new("kubectl")
+            .arg("--kubeconfig")
+            .arg(self.site.path(kubeconfig))
+            // The way there is a forwarded port; who is there is proven by
+            // its certificate, for the address in the kubeconfig.
+            .arg(format!(
+                "--server=https://127.0.0.1:{}",
+                switch.api_port(address)
+            ))
+            .arg(format!("--tls-server-name={address}"))
+            .arg("--request-timeout=60s")
+            .args(args)
+            .args(["-o", "json"])
+            .env("HOME", self.site.path(""))
+            .output()
+            .unwrap_or_else(|error| {
+                panic!("{:?}", oracle::missing("kubectl", &error))
+            });
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        Ok(serde_json::from_slice(&output.stdout).unwrap())
+    }
+
+    /// The requests that the server of downloads has had.
+    pub fn downloads(&self) -> usize {
+        self.releases.server.requests().len()
+    }
+}
+
+/// Whether a node of the API's is ready.
+pub fn is_ready(node: &Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| {
+        all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
+    })
+}
+
+/// A node in a list of the API's.
+pub fn named<'l>(list: &'l Value, name: &str) -> &'l Value {
+    let nodes = list["items"].as_array().unwrap();
+    nodes
+        .iter()
+        .find(|node| node["metadata"]["name"] == name)
+        .unwrap_or_else(|| panic!("no node {name}: {list:#}"))
+}
+
+fn inventory(
+    hosts: &[(String, String)],
+    groups: &[String],
+    vars: &str,
+) -> String {
+    let mut text = "all:\n  hosts:\n".to_owned();
+    for (name, address) in hosts {
+        text += &format!("    {name}: {{ansible_host: {address}}}\n");
+    }
+    text += "  children:\n    raspbian: {hosts: {";
+    for (name, _) in hosts {
+        text += &format!("{name}: , ");
+    }
+    text += "}}\n    raspberry_pi: {children: {raspbian: }}\n";
+    for line in groups {
+        text += &format!("    {line}\n");
+    }
+    text + &format!(
+        "  vars:\n    gateway: {GATEWAY}\n    dns: [{DNS}]\n    \
+         ssh_authorized_keys: [key.pub]\n{vars}"
+    )
+}
+
+/// The stand-in, built with the tests' own cargo.
+fn standin() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let output = Command::new(env!("CARGO"))
+        .current_dir(repository())
+        .args(["build", "--quiet", "--example", "kubernetes", "--target-dir"])
+        .arg(target)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    target.join("debug/examples/kubernetes")
+}

@@ -1,0 +1,118 @@
+//! What every node is once it is up, by what the guest says itself.
+
+use crate::{
+    guest::Guest,
+    lab::Lab,
+    site::{DNS, GATEWAY},
+};
+use serde_json::Value;
+
+/// Waits until the node is up and provisioned, and nothing has failed.
+pub fn settle(guest: &mut Guest<'_>) {
+    guest.wait_for_ssh();
+    guest.wait("provisioned", |guest| {
+        (status(guest)["state"] == "done").then_some(())
+    });
+    guest.wait("started", |guest| {
+        let output = guest.try_sh("systemctl is-system-running");
+        let state = String::from_utf8_lossy(&output.stdout).into_owned();
+        match state.trim() {
+            "running" => Some(()),
+            "degraded" => guest.fail(&guest.sh("systemctl --failed")),
+            _ => None,
+        }
+    });
+}
+
+/// What `piflash-node status` says.
+pub fn status(guest: &Guest<'_>) -> Value {
+    let status = guest.sh("sudo piflash-node status");
+    serde_json::from_str(&status).unwrap()
+}
+
+/// The node is what its inventory says, by what the guest says itself.
+pub fn assert_node(guest: &Guest<'_>) {
+    let lab = guest.lab();
+    let (name, address) = (&guest.node().name, &guest.node().address);
+    let addresses = guest.sh("ip -4 -o addr show dev eth0");
+    assert_eq!(addresses.lines().count(), 1, "{addresses}");
+    assert!(addresses.contains(&format!("inet {address}/24 ")), "{addresses}");
+    let routes = guest.sh("ip -4 route show default");
+    assert_eq!(routes.lines().count(), 1, "{routes}");
+    let route = format!("default via {GATEWAY} dev eth0 ");
+    assert!(format!("{routes} ").starts_with(&route), "{routes}");
+    let dns = match lab {
+        Lab::Ubuntu => guest.sh("resolvectl dns eth0 | cut -d : -f 2"),
+        _ => guest.sh("sed -n 's/^nameserver //p' /etc/resolv.conf"),
+    };
+    assert_eq!(dns.trim(), DNS);
+
+    assert_eq!(guest.sh("hostname; uname -n"), format!("{name}\n{name}"));
+    let own = guest.sh(&format!("getent hosts {name}"));
+    assert!(own.starts_with("127.0.1.1 "), "{own}");
+    let words = guest.sh("cat /proc/cmdline");
+    for word in
+        ["cgroup_enable=cpuset", "cgroup_memory=1", "cgroup_enable=memory"]
+    {
+        assert_eq!(words.split(' ').filter(|w| *w == word).count(), 1);
+    }
+    assert!(
+        guest.sh("cat /sys/fs/cgroup/cgroup.controllers").contains("memory")
+    );
+    assert_eq!(guest.sh("tail -n +2 /proc/swaps"), "");
+
+    assert_eq!(guest.sh("id -un"), lab.account());
+    assert_eq!(guest.sh("id -u; sudo -n id -u"), "1000\n0");
+
+    assert_clock(guest);
+    assert_kernel(guest);
+    assert_eq!(
+        guest.sh("findmnt -no FSTYPE /; findmnt -no OPTIONS / | cut -c -2"),
+        "ext4\nrw"
+    );
+}
+
+/// Certificates of the time of the build are valid: now, and when the first
+/// boot began.
+fn assert_clock(guest: &Guest<'_>) {
+    let log = "cat /var/log/piflash.log.1 /var/log/piflash.log 2>/dev/null";
+    let first = format!("$({log} | head -n 1 | cut -d ' ' -f 1)");
+    let times = guest.sh(&format!("date +%s; date -d {first} +%s"));
+    for time in times.lines() {
+        let time: i64 = time.parse().unwrap();
+        let built = guest.node().site.built;
+        assert!(time >= built, "{time}, but the card is of {built}: {times}");
+    }
+}
+
+/// The kernel finds no fault with disk and file systems.
+pub fn assert_kernel(guest: &Guest<'_>) {
+    let kernel = guest.sh("sudo dmesg");
+    for wrong in ["EXT4-fs error", "EXT4-fs warning", "FAT-fs", "I/O error"] {
+        assert!(!kernel.contains(wrong), "{wrong}:\n{kernel}");
+    }
+}
+
+/// What the OS itself does on its first boot has been done. `id` is the
+/// disk's of the card.
+pub fn assert_own_first_boot(guest: &Guest<'_>, id: &str) {
+    let machine = guest.sh("cat /etc/machine-id");
+    assert_eq!(machine.len(), 32, "{machine}");
+    match guest.lab() {
+        Lab::Trixie | Lab::Kubernetes => {
+            guest.sh("test -e /var/lib/rpi-resize.ran");
+        }
+        Lab::Bullseye => {
+            let words = guest.sh("cat /proc/cmdline");
+            assert!(!words.contains("init="), "{words}");
+            assert!(!words.contains(id), "{words}");
+        }
+        Lab::Ubuntu => {
+            guest.sh("cloud-init status --wait");
+        }
+    }
+    if guest.lab() != Lab::Ubuntu {
+        guest.sh("test ! -e /var/lib/userconfig.asked");
+        guest.sh("systemctl is-active getty@tty1.service");
+    }
+}
