@@ -40,6 +40,7 @@ missing() {
             echo "${pair#*:}"
     done | sort -u | tr '\n' ' '
     python3 -c 'import ensurepip' 2>/dev/null || echo "python3-venv "
+    python3 -c 'import yaml' 2>/dev/null || echo "python3-yaml "
 }
 
 as_root() {

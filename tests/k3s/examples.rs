@@ -31,13 +31,17 @@ fn every_example_plans() {
             assert_eq!(plan.code, Some(0), "{name}: {plan}");
             let begins = format!("{}: ", node.name);
             assert!(plan.stdout.starts_with(&begins), "{name}: {plan}");
-            let program = match role.cluster {
-                inventory::Cluster::K3s => "/usr/local/bin/k3s (300024 bytes)",
-                inventory::Cluster::K8s => "/etc/piflash/node.json",
+            let (program, begins) = match role.cluster {
+                inventory::Cluster::K3s => {
+                    ("/usr/local/bin/k3s (300024 bytes)", "role: k3s ")
+                }
+                inventory::Cluster::K8s => {
+                    ("/usr/local/lib/piflash/provision", "k8s")
+                }
             };
-            assert!(plan.stdout.contains(program), "{name}: {plan}");
-            let effect = "without effect in this version";
-            assert!(!plan.stdout.contains(effect), "{name}: {plan}");
+            for said in [program, begins] {
+                assert!(plan.stdout.contains(said), "{name}: {plan}");
+            }
         }
     }
     assert_eq!(count, 4);
