@@ -1,4 +1,4 @@
-use std::{path::Path, slice};
+use std::path::Path;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ pub(super) struct PlanArgs {
 /// Prints a node's plan, or all; changes nothing.
 pub(super) fn plan(inventory: &Path, args: &PlanArgs, ui: &Ui) -> Result<()> {
     let workshop = Workshop::open(inventory, &args.image, ui)?;
-    let given = args.node.as_ref().map(slice::from_ref).unwrap_or_default();
+    let given = args.node.as_slice();
     let jobs = workshop.prepare(&workshop.names(given), ui)?;
     let text = match (args.json, args.all) {
         (false, _) => {

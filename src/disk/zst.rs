@@ -177,8 +177,9 @@ mod tests {
     use super::*;
 
     fn file(frames: &[(u32, u32)]) -> Vec<u8> {
-        let packed = frames.iter().map(|(packed, _)| *packed as usize).sum();
-        [vec![7; packed], table(frames).unwrap()].concat()
+        let packed: u32 = frames.iter().map(|(packed, _)| packed).sum();
+        [vec![7; usize::try_from(packed).unwrap()], table(frames).unwrap()]
+            .concat()
     }
 
     #[test]

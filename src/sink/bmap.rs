@@ -113,7 +113,7 @@ pub fn write_map(
     staged.publish()?;
     progress.finish();
     let file = u64::try_from(text.len()).unwrap_or(u64::MAX);
-    Ok(Written { size, mapped: count.saturating_mul(BLOCK).min(size), file })
+    Ok(Written { size, mapped: count.saturating_mul(BLOCK), file })
 }
 
 /// Ranges of blocks, `(first, behind the last)`, that are not unused.

@@ -57,10 +57,10 @@ fn what_is_used_is_copied_and_the_rest_is_not_touched() {
                 assert!(there.iter().all(|b| *b == 0xa5), "{}", case.name);
             } else {
                 assert!(there == wanted, "{}: block {at}", case.name);
-                mapped += wanted.len() as u64;
+                mapped += BLOCK;
             }
         }
-        assert_eq!(written.mapped.min(case.size), mapped, "{}", case.name);
+        assert_eq!(written.mapped, mapped, "{}", case.name);
         // The second node over this base reads only what differs from it.
         let again = dir.path().join("again.bmap");
         write_map(&overlay, &unused, &known, &again, &Silent).unwrap();
