@@ -81,9 +81,11 @@ fn an_empty_cache_is_filled_and_the_second_build_needs_no_network() {
     assert!(env.read("build/images/node1.img") == built);
     assert_eq!(vendor.server.requests().len(), 0);
 
-    // The same as from the raw image itself.
-    vendor.case.write(&env.work().join("stock.img")).unwrap();
-    let local = build(&env, &["--image", "stock.img"]);
+    // The same as from the raw image itself, under the name that the card's
+    // manifest has.
+    env.write("raw/README", "");
+    vendor.case.write(&env.work().join("raw/stock.img.xz")).unwrap();
+    let local = build(&env, &["--image", "raw/stock.img.xz"]);
     assert_eq!(local.code, Some(0), "{local}");
     assert!(env.read("build/images/node1.img") == built);
 }
