@@ -165,7 +165,8 @@ impl<'c> Card<'c> {
     /// quickly: then zeros need not be written, and it knows that what was
     /// there before is not needed any more.
     pub(super) fn clear(&self, size: u64) -> Step {
-        let run = Run { start: HEAD, end: size / BLOCK * BLOCK };
+        let rest = size.checked_rem(BLOCK).unwrap_or(0);
+        let run = Run { start: HEAD, end: size.saturating_sub(rest) };
         if run.is_empty() {
             return Ok(());
         }

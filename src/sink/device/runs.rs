@@ -142,7 +142,10 @@ mod tests {
     use super::*;
 
     fn runs(runs: &[(u64, u64)]) -> Runs {
-        Runs::new(runs.iter().map(|(start, end)| (*start, end - start)))
+        Runs::new(
+            runs.iter()
+                .map(|(start, end)| (*start, end.saturating_sub(*start))),
+        )
     }
 
     #[test]

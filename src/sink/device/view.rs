@@ -118,4 +118,4 @@ impl fmt::Debug for TargetView {
 }
 
 // A window is a whole number of blocks, so reads are aligned.
-const _: () = assert!(WINDOW % BLOCK == 0);
+const _: () = assert!(WINDOW.is_multiple_of(BLOCK));
