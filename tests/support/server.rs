@@ -181,7 +181,9 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     };
     let (resource, step, id) = {
         let mut state = state.lock().unwrap();
-        let resource = state.resources.get_mut(path);
+        // `.` is the directory itself: apt asks so.
+        let path = path.replace("/./", "/");
+        let resource = state.resources.get_mut(&path);
         let step = resource.map(|resource| {
             let step = resource.script.pop_front().unwrap_or(Step::Serve);
             (resource.clone(), step)
