@@ -8,6 +8,12 @@ const START: &str = "steps/50-k3s";
 /// Says what `answer` says of each call, and writes the calls down.
 const K3S: &str = r#"
 echo "k3s $* KUBECONFIG=${KUBECONFIG:-}" >>$PIFLASH_ROOT/calls
+# As kubectl asks for a name where it has nothing to show.
+case $* in
+*--kubeconfig* | *--token*) ;;
+*) cat >/dev/null; echo 'Please enter Username: ' >&2; exit 1 ;;
+esac
+[ -z "$(cat)" ] || { echo 'error: that was not for me' >&2; exit 1; }
 [ ! -e $PIFLASH_ROOT/answer ] || . $PIFLASH_ROOT/answer
 "#;
 
