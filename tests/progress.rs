@@ -31,6 +31,9 @@ fn a_build_is_told_as_json_lines() {
     assert_eq!(
         stages,
         [
+            // For NODE.json.
+            "start hash-base",
+            "finish hash-base",
             "start edit",
             "finish edit",
             "start read-back",
@@ -39,7 +42,7 @@ fn a_build_is_told_as_json_lines() {
             "finish write"
         ]
     );
-    let written = events::of(&events, "finish")[2];
+    let written = events::of(&events, "finish")[3];
     assert_eq!(written["name"], "node3");
     assert_eq!(written["done"], written["total"]);
     let said = events::of(&events, "message");

@@ -62,9 +62,9 @@ fn judge(path: &Path, image: &[u8], name: &str) {
     assert_eq!(names(dir), ["node3.img.zst"], "{name}");
 }
 
-fn prepared(base: &Vec<u8>, hot: &[(u64, u64)], dir: &Path) -> ZstBase {
+fn prepared(base: &[u8], hot: &[(u64, u64)], dir: &Path) -> ZstBase {
     let out = dir.join("base/node3.img.zst");
-    prepare(base, hot, &out, &QUICK, &Silent).unwrap();
+    prepare(&base, hot, &out, &QUICK, &Silent).unwrap();
     judge(&out, base, "prepared");
     ZstBase::new(File::open(&out).unwrap()).unwrap()
 }
@@ -131,7 +131,7 @@ fn threads_do_not_show() {
 #[test]
 fn a_base_that_does_not_fit_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let zst = prepared(&vec![1; 5000], &[], dir.path());
+    let zst = prepared(&[1; 5000], &[], dir.path());
     let overlay = Overlay::new(Arc::new(vec![1; 5001]));
     overlay.write_at(0, b"x").unwrap();
     let dest = dir.path().join("node3.img.zst");
