@@ -1,28 +1,28 @@
-//! `kubeadm init`, `join` and `reset`, as far as files, configuration, trust
+//! `kubeadm init` and `reset`, and what `join` shares with them, as far as files, configuration, trust
 //! and refusals go.
 
 use crate::{
     Result,
     http::Client,
+    join::join,
     kubeadm_config::{Documents, text},
     kubelet::{self, KUBELET_CONF, MANIFEST, Plan},
-    tls::{self, Pair, read},
+    preflight::{authorities, preflight},
+    tls::{self, Pair},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::{
     fs,
-    net::TcpListener,
-    os::unix::{fs::PermissionsExt, net::UnixStream},
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-const KUBERNETES: &str = "/etc/kubernetes";
-const PKI: &str = "/etc/kubernetes/pki";
+pub const KUBERNETES: &str = "/etc/kubernetes";
+pub const PKI: &str = "/etc/kubernetes/pki";
 pub const ETCD: &str = "/var/lib/etcd/member";
 pub const VERSION: &str = "v1.37.1";
 const UP: Duration = Duration::from_secs(120);
@@ -41,72 +41,6 @@ pub fn run(words: &[&str]) -> Result<()> {
         ["reset", rest @ ..] => reset(rest),
         _ => Err(format!("unknown command or flag: {words:?}").into()),
     }
-}
-
-/// What kubeadm refuses before it changes anything.
-fn preflight(socket: &str, ports: &[u16]) -> Result<()> {
-    crate::node::check_kernel()?;
-    let fatal = |what: &str| Err(format!("[ERROR {what}]").into());
-    if read(Path::new("/proc/swaps"))?.lines().count() > 1 {
-        return fatal("Swap]: running with swap on is not supported");
-    }
-    for (name, file) in [
-        ("ip_forward", "/proc/sys/net/ipv4/ip_forward"),
-        ("bridge-nf", "/proc/sys/net/bridge/bridge-nf-call-iptables"),
-    ] {
-        if fs::read_to_string(file).is_ok_and(|text| text.trim() == "1") {
-            continue;
-        }
-        return fatal(&format!("FileContent--{name}]: {file} is not 1"));
-    }
-    for port in ports {
-        if TcpListener::bind(("0.0.0.0", *port)).is_err() {
-            return fatal(&format!("Port-{port}]: Port {port} is in use"));
-        }
-    }
-    let path = socket.strip_prefix("unix://").ok_or("criSocket: no unix://")?;
-    if let Err(error) = UnixStream::connect(path) {
-        return fatal(&format!(
-            "CRI]: container runtime is not running: {path}: {error}"
-        ));
-    }
-    for file in [
-        format!("{KUBERNETES}/manifests/kube-apiserver.yaml"),
-        format!("{KUBERNETES}/kubelet.conf"),
-        format!("{KUBERNETES}/bootstrap-kubelet.conf"),
-    ] {
-        if Path::new(&file).exists() {
-            let name = file.replace('/', "-");
-            return fatal(&format!(
-                "FileAvailable-{name}]: {file} already exists"
-            ));
-        }
-    }
-    if fs::read_dir(ETCD).is_ok_and(|mut all| all.next().is_some()) {
-        return fatal(
-            "DirAvailable--var-lib-etcd]: /var/lib/etcd is not empty",
-        );
-    }
-    Ok(())
-}
-
-/// The authorities, all of them laid down before.
-fn authorities() -> Result<Pair> {
-    let pair = |name: &str| {
-        let key = Path::new(PKI).join(format!("{name}.key"));
-        crate::config::closed(&key)?;
-        Pair::authority(&Path::new(PKI).join(format!("{name}.crt")), &key)
-    };
-    pair("front-proxy-ca")?;
-    pair("etcd/ca")?;
-    let sa = (
-        read(&Path::new(PKI).join("sa.key"))?,
-        read(&Path::new(PKI).join("sa.pub"))?,
-    );
-    if !sa.0.contains("PRIVATE KEY") || !sa.1.contains("PUBLIC KEY") {
-        return Err("sa.key or sa.pub is no key".into());
-    }
-    pair("ca")
 }
 
 fn kubeconfig(
@@ -133,7 +67,7 @@ fn kubeconfig(
 }
 
 /// What the kubelet's process will serve as the API server.
-fn control_plane(
+pub fn control_plane(
     documents: &Documents,
     ca: &Pair,
     leader: Option<&str>,
@@ -180,7 +114,7 @@ fn control_plane(
 }
 
 /// What the kubelet is told of its node.
-fn registration(documents: &Documents, is_master: bool) -> Result<Plan> {
+pub fn registration(documents: &Documents, is_master: bool) -> Result<Plan> {
     let own = documents.own()?;
     let registration = &own["nodeRegistration"];
     let mut plan = Plan {
@@ -300,7 +234,7 @@ fn phase_again(
     }
 }
 
-fn owner(url: &str, ca: &Pair, admin: &Pair) -> Result<Client> {
+pub fn owner(url: &str, ca: &Pair, admin: &Pair) -> Result<Client> {
     Ok(Client {
         url: url.to_owned(),
         config: tls::client(Some(&ca.certificate), Some(admin))?,
@@ -353,7 +287,7 @@ fn upload_config(client: &Client, documents: &Documents) -> Result<()> {
 }
 
 /// Names the node a master.
-fn mark(client: &Client, name: &str) -> Result<()> {
+pub fn mark(client: &Client, name: &str) -> Result<()> {
     let patch = json!({"metadata": {"labels": {
         "node-role.kubernetes.io/control-plane": "",
     }}});
@@ -420,7 +354,7 @@ fn tokens(
 }
 
 /// From now on the kubelet uses a certificate that it renews.
-fn finalize(url: &str, ca: &Pair, node: &Pair) -> Result<()> {
+pub fn finalize(url: &str, ca: &Pair, node: &Pair) -> Result<()> {
     let current = Path::new("/var/lib/kubelet/pki/kubelet-client-current.pem");
     kubelet::put(current, &format!("{}{}", node.certificate, node.key))?;
     let config = json!({
@@ -437,99 +371,6 @@ fn finalize(url: &str, ca: &Pair, node: &Pair) -> Result<()> {
         }}],
     });
     kubelet::put(Path::new(KUBELET_CONF), &config.to_string())
-}
-
-fn join(documents: &Documents) -> Result<()> {
-    let own =
-        documents.get("JoinConfiguration").ok_or("no JoinConfiguration")?;
-    let is_master = own.get("controlPlane").is_some();
-    let socket = text(own, "/nodeRegistration/criSocket")?;
-    let ports: &[u16] = if is_master { &[6443, 10248] } else { &[10248] };
-    preflight(socket, ports)?;
-    if !is_master && Path::new(PKI).join("ca.crt").exists() {
-        return Err(format!(
-            "[ERROR FileAvailable]: {PKI}/ca.crt already exists"
-        )
-        .into());
-    }
-    let token = text(own, "/discovery/bootstrapToken/token")?;
-    let endpoint = text(own, "/discovery/bootstrapToken/apiServerEndpoint")?;
-    let url = format!("https://{endpoint}");
-    let authority = discover(&url, &own["discovery"]["bootstrapToken"])?;
-
-    let plan = registration(documents, is_master)?;
-    let client = Client {
-        url: url.clone(),
-        config: tls::client(Some(&authority), None)?,
-        authorization: Some(format!("Bearer {token}")),
-    };
-    let headers = [("standin-node", plan.name.as_str())];
-    let target = if is_master { "/standin/member" } else { "/standin/client" };
-    let (status, body) = client.send("POST", target, &headers, b"")?;
-    if status != 200 {
-        let body = String::from_utf8_lossy(&body).into_owned();
-        return Err(format!("error: couldn't join: {status} {body}").into());
-    }
-    let answer: Value = serde_json::from_slice(&body)?;
-    let node = Pair {
-        certificate: text(&answer, "/certificate")?.to_owned(),
-        key: text(&answer, "/key")?.to_owned(),
-    };
-    let mut ca = Pair { certificate: authority.clone(), key: String::new() };
-    let mut admin = None;
-    if is_master {
-        ca = authorities()?;
-        if ca.certificate != authority {
-            return Err(
-                "error: the authority in /etc/kubernetes/pki is another one"
-                    .into(),
-            );
-        }
-        admin = Some(control_plane(documents, &ca, Some(&url))?.1);
-    } else {
-        kubelet::put(&Path::new(PKI).join("ca.crt"), &authority)?;
-    }
-    finalize(&url, &ca, &node)?;
-    kubelet::start(&plan)?;
-    if let Some(admin) = admin {
-        mark(&owner(&url, &ca, &admin)?, &plan.name)?;
-    }
-    println!("This node has joined the cluster");
-    Ok(())
-}
-
-/// Asks anybody for the authority, and believes only one of the digests.
-fn discover(url: &str, discovery: &Value) -> Result<String> {
-    let anybody = Client {
-        url: url.to_owned(),
-        config: tls::client(None, None)?,
-        authorization: None,
-    };
-    let (status, body) =
-        anybody.send("GET", kubelet::CLUSTER_INFO, &[], b"")?;
-    if status != 200 {
-        return Err(format!("error: cluster-info: {status}").into());
-    }
-    let info: Value = serde_json::from_slice(&body)?;
-    let token = text(discovery, "/token")?;
-    let id = token.split('.').next().unwrap_or_default();
-    if info["data"][format!("jws-kubeconfig-{id}")].is_null() {
-        return Err(
-            "error: could not find a JWS signature for the token".into()
-        );
-    }
-    let inner: Value = serde_json::from_str(text(&info, "/data/kubeconfig")?)?;
-    let authority = text(&inner, "/authority")?.to_owned();
-    let digest: String = Sha256::digest(tls::public_key(&authority)?)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let hashes =
-        discovery["caCertHashes"].as_array().ok_or("no caCertHashes")?;
-    if !hashes.iter().any(|hash| *hash == format!("sha256:{digest}")) {
-        return Err("error: cluster CA found in cluster-info ConfigMap is invalid: none of the public keys is pinned".into());
-    }
-    Ok(authority)
 }
 
 /// Takes everything, the seeded authorities as well.

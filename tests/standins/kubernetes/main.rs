@@ -19,12 +19,14 @@
 mod api;
 mod config;
 mod http;
+mod join;
 mod k3s;
 mod kubeadm;
 mod kubeadm_config;
 mod kubelet;
 mod node;
 mod objects;
+mod preflight;
 mod tls;
 
 use std::{

@@ -77,12 +77,6 @@ impl Cluster {
         Self { site: Arc::new(site), releases, hosts, groups, vars: text }
     }
 
-    /// Puts the nodes into other groups.
-    pub fn regroup(&mut self, groups: &[&str]) {
-        self.groups = groups.iter().map(|line| (*line).into()).collect();
-        self.write_inventory();
-    }
-
     /// Adds lines to the inventory's `vars`.
     pub fn add_vars(&mut self, vars: &[&str]) {
         for line in vars {
