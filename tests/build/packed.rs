@@ -79,14 +79,14 @@ fn partial(env: &Env) -> Vec<PathBuf> {
 fn every_format_gives_what_the_raw_image_gives() {
     let raw = raw();
     let packed = [
-        ("base.img.xz", xz(&raw)),
-        // Told by its content, whatever its name.
-        ("base.img", pipe("gzip", &["-1"], &raw)),
-        ("base.bin", pipe("zstd", &["-q", "-1"], &raw)),
-        ("base.zip", zip(&[("node.img", &raw)])),
+        // Told by their content, whatever their name, which the card has too.
+        ("xz/base.img", xz(&raw)),
+        ("gz/base.img", pipe("gzip", &["-1"], &raw)),
+        ("zst/base.img", pipe("zstd", &["-q", "-1"], &raw)),
+        ("zip/base.img", zip(&[("node.img", &raw)])),
     ];
-    let env = with(&[("raw.img", &raw)]);
-    assert_eq!(stages(&env, &[]), [""; 0]);
+    let env = with(&[("raw/base.img", &raw)]);
+    assert_eq!(stages(&env, &[]), ["hash-base"]);
     let expected = built(&env);
     for (name, packed) in &packed {
         env.write(&format!("rack/{name}"), packed);
@@ -95,7 +95,7 @@ fn every_format_gives_what_the_raw_image_gives() {
         assert_eq!(first, ["hash-base", "unpack"], "{name}");
         assert!(built(&env) == expected, "{name}");
         let image = image_of(&env);
-        assert_eq!(image["name"], *name);
+        assert_eq!(image["name"], "base.img");
         assert_eq!(image["sha256"], sha256(&raw));
         assert_eq!(image["download_sha256"], sha256(packed));
         let again = stages(&env, &["--offline", "--locked"]);
@@ -107,7 +107,7 @@ fn every_format_gives_what_the_raw_image_gives() {
     let taken = fs::metadata(image).unwrap().blocks() * 512;
     assert!(taken < raw.len() as u64 / 2, "{taken} of {}", raw.len());
     assert_eq!(partial(&env), Vec::<PathBuf>::new());
-    inventory(&env, "image: base.img.xz");
+    inventory(&env, "image: xz/base.img");
     let again = stages(&env, &[]);
     assert!(!again.contains(&"unpack".to_owned()), "{again:?}");
     let verify = env.run(&["images", "verify"]);
@@ -115,7 +115,7 @@ fn every_format_gives_what_the_raw_image_gives() {
     let fetch = env.run(&["-i", "rack/inventory.yml", "images", "fetch"]);
     assert!(fetch.stderr.contains("unpacked in the cache"), "{fetch}");
     let prune = env.run(&["images", "prune"]);
-    assert!(prune.stderr.contains("rack/base.img.xz"), "{prune}");
+    assert!(prune.stderr.contains("rack/xz/base.img"), "{prune}");
     assert_eq!(cached(&env), Vec::<PathBuf>::new());
 }
 

@@ -197,7 +197,8 @@ fn start(env: &Env, build_dir: &str) -> Child {
 #[test]
 fn an_interrupt_leaves_nothing_half_and_all_to_go_on_with() {
     for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
-        let vendor = Vendor::start(3, Duration::from_millis(100));
+        // Slow enough that a busy machine does not come too late.
+        let vendor = Vendor::start(3, Duration::from_millis(400));
         let env = vendor.customer(&[0, 1, 2]);
         let mut child = start(&env, "build");
         let end = Instant::now() + Duration::from_secs(20);
