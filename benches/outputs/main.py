@@ -114,7 +114,8 @@ class Bench:
         """The raw image, and its .img.xz of blocks, as it is published."""
         image = self.args.image
         if not image:
-            lab = ["sh", "tests/vm/lab/build.sh", "raspios-trixie-full"]
+            lab = ["sh", "tests/vm/lab/build.sh", "raspios-trixie-full",
+                   "amd64"]
             lab = subprocess.run(lab, cwd=TOP, check=True,
                                  stdout=subprocess.PIPE, text=True)
             image = Path(lab.stdout.strip()) / "image.img"

@@ -1,28 +1,19 @@
 //! Takes nodes out of their cluster, and their cluster off them.
 
-use std::{
-    collections::BTreeSet,
-    fmt::Write,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeSet, fmt::Write, path::Path, time::Duration};
 
 use clap::Args;
 use minijinja::value::Value;
 
 use super::{
     error::{CommandError, Kind, Result},
-    inventory,
+    hooks, inventory,
     status::ReachArgs,
 };
 use crate::{
-    inventory::{Cluster, Inventory, Node, Role, RoleKind},
-    node::{
-        Hook,
-        down::{
-            NodePlan, Options, Outcome, Plan, StepError, Verdict, look, run,
-        },
-        pre_master_down,
+    inventory::{Cluster, Hook, Inventory, Node, Role, RoleKind},
+    node::down::{
+        NodePlan, Options, Outcome, Plan, StepError, Verdict, look, run,
     },
     ui::{Confirmed, Report, Ui},
 };
@@ -172,12 +163,8 @@ impl Hooks {
             }
             let first = members(inventory, cluster).first().copied();
             let Some(first) = first else { continue };
-            let dir = hooks_dir(path, first)?;
-            let hooks = pre_master_down(&dir, cluster).map_err(|error| {
-                let what = format!("a hook of the {cluster} cluster is no use");
-                let report = Report::new(what).because(&error);
-                CommandError::new(Kind::Usage, report)
-            })?;
+            let folder = path.parent().unwrap_or(Path::new(""));
+            let hooks = hooks::pre_master_down(first, cluster, folder)?;
             all.0.push((cluster, hooks));
         }
         Ok(all)
@@ -187,12 +174,6 @@ impl Hooks {
         let found = self.0.iter().find(|(of, _)| *of == cluster);
         found.map(|(_, hooks)| hooks.clone()).unwrap_or_default()
     }
-}
-
-fn hooks_dir(path: &Path, node: &Node) -> Result<PathBuf> {
-    let dir = text(node, "hooks_dir")?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    Ok(folder.join(dir.as_deref().unwrap_or("hooks")))
 }
 
 /// A variable that needs no image to be known.

@@ -63,8 +63,8 @@ impl Record {
     /// Records what a job was built from.
     pub(super) fn built(&mut self, job: &Job, ui: &Ui) -> Result<()> {
         if let Some(now) = self.identify(job, ui)? {
-            self.lock.record(&job.plan.node, now);
-            self.lock.save(&self.path).map_err(|error| lock_error(&error))?;
+            self.lock = Lock::update(&self.path, &job.plan.node, now)
+                .map_err(|error| lock_error(&error))?;
         }
         Ok(())
     }

@@ -321,6 +321,16 @@ impl Shelf {
             }
         };
         if text == "demo" {
+            if sha256.is_some() {
+                let what = format!("no base image for {}", node.name);
+                let report = Report::new(what)
+                    .cause("a SHA-256 was given for the demo image")
+                    .hint(
+                        "the demo image is made by piflash itself: leave \
+                         image_sha256 out",
+                    );
+                return Err(CommandError::new(Kind::Usage, report));
+            }
             return Ok(Choice::Demo);
         }
         if text.starts_with("https://") || text.starts_with("http://") {

@@ -117,7 +117,7 @@ pub(super) fn summary(
     line("write it", write_it(&built.outputs));
     line(
         "",
-        "or with Etcher, or with rpi-imager (\"Use custom\", its own \
+        "or with dd, bmaptool, Etcher or rpi-imager (\"Use custom\", its own \
          customisation off)"
             .to_owned(),
     );
@@ -136,23 +136,13 @@ pub(super) fn summary(
     text
 }
 
-/// The command that puts the image onto a card.
+/// The command that puts the image onto a card. Of several, the raw one.
 fn write_it(outputs: &[Output]) -> String {
-    let path = |format: &str| {
-        let found = outputs.iter().find(|output| output.format == format);
-        found.map(|output| output.path.display())
-    };
-    let any = path("img").or_else(|| path("xz")).or_else(|| path("zst"));
-    if let (Some(image), Some(_)) = (&any, path("bmap")) {
-        return format!("sudo bmaptool copy {image} /dev/sdX");
-    }
-    let end = "of=/dev/sdX bs=4M conv=fsync status=progress";
-    match (path("img"), path("xz"), path("zst")) {
-        (None, Some(xz), _) => format!("xz -dcT0 {xz} | sudo dd {end}"),
-        (None, None, Some(zst)) => format!("zstd -dc {zst} | sudo dd {end}"),
-        (Some(image), ..) => format!("sudo dd if={image} {end}"),
-        (None, None, None) => String::new(),
-    }
+    let image = |format: &str| outputs.iter().find(|o| o.format == format);
+    let image = ["img", "xz", "zst"].into_iter().find_map(image);
+    image.map_or_else(String::new, |image| {
+        format!("piflash write {} /dev/sdX", image.path.display())
+    })
 }
 
 /// `k3s-arm64 v1.36.4+k3s1`

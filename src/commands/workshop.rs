@@ -23,9 +23,9 @@ use crate::{
     },
     identity::NodeIdentity,
     inventory::{
-        FileCopy, Inventory, KeyOrigin, KeySource, Node, SshKey, WifiKey,
+        FileCopy, Hook, Inventory, KeyOrigin, KeySource, Node, SshKey, WifiKey,
     },
-    plan::{CustomFile, Hooks, Inputs, ManifestBase, Plan},
+    plan::{CustomFile, Inputs, ManifestBase, Plan},
     profile::Profiles,
     ui::{Report, Ui},
 };
@@ -49,7 +49,7 @@ pub(super) struct Job {
     pub(super) keys: Vec<String>,
     pub(super) artefacts: Gathered,
     files: Vec<CustomFile>,
-    hooks: Hooks,
+    hooks: Vec<Hook>,
     base: ManifestBase,
     /// With the key of its wireless network.
     pub(super) node: Node,
@@ -113,7 +113,8 @@ impl Workshop {
     fn job(&self, node: &Node, image: Arc<Image>, ui: &Ui) -> Result<Job> {
         let node = with_wifi_key(node)?.into_owned();
         check_login(&node, &image)?;
-        let hooks = hooks::read(&node, &image.facts, &self.folder, ui)?;
+        let hooks =
+            hooks::post_master_up(&node, &image.facts, &self.folder, ui)?;
         let artefacts = self.artefacts.gather(&node, &image, ui)?;
         let files = custom_files(&node)?;
         let base = self.base(&node, &image, ui)?;
@@ -164,7 +165,7 @@ impl Workshop {
         image: &Image,
         identity: Option<&NodeIdentity>,
         files: &[CustomFile],
-        hooks: &Hooks,
+        hooks: &[Hook],
         artefacts: &Gathered,
     ) -> Result<Plan> {
         let facts = &image.facts;

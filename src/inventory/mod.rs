@@ -12,6 +12,7 @@
 mod files;
 mod grammar;
 mod groups;
+mod hooks;
 mod keys;
 mod labels;
 mod membership;
@@ -49,6 +50,7 @@ use shapes::Reader;
 use variables::Known;
 use vars::{Definition, FileVars};
 
+pub use hooks::{Hook, HookError, HookEvent, HookFolder};
 pub use keys::{KeyOrigin, KeySource, SshKey, SshKeys};
 pub use node::{Cluster, Hidden, Node, OsGroup, Role, RoleKind, StaticNetwork};
 pub use problem::{InventoryErrors, Location, Problem};

@@ -12,7 +12,6 @@
 mod answer;
 mod api;
 pub mod down;
-mod hooks;
 mod kubeconfig;
 mod pool;
 mod ssh;
@@ -20,7 +19,6 @@ pub mod text;
 
 pub use answer::{Answer, NodeStatus, Trouble, ask};
 pub use api::{Api, ApiError, Registered};
-pub use hooks::{Hook, HookError, pre_master_down};
 pub use kubeconfig::{Kubeconfig, KubeconfigError};
 pub use pool::ask_all;
 pub use ssh::{Failure, Output, Request, Ssh, SshConfigError, quoted};

@@ -10,10 +10,10 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Artefacts, Hooks, Inputs, PlanError,
+    Artefacts, Inputs, PlanError,
     account::{self, Account, Database},
     cluster::{Cluster, View},
-    hosts, kubeadm, locale, proxy, secrets,
+    hooks, hosts, kubeadm, locale, proxy, secrets,
     settings::Settings,
     wifi,
 };
@@ -114,8 +114,8 @@ pub(super) fn build(
         artefacts => names(inputs.artefacts),
         // They may hold secrets of the cluster's.
         hooks => match master {
-            true => inputs.hooks.value(),
-            false => Hooks::default().value(),
+            true => hooks::value(inputs.hooks),
+            false => hooks::value(&[]),
         },
         hosts_file => hosts::with_own_name(hosts, &node.name),
         clock => clock(time),

@@ -27,7 +27,7 @@ pub use crate::profile::{
 use crate::{
     base::{artefact::VersionError, facts::Facts},
     identity::NodeIdentity,
-    inventory::{Cluster as Kind, Inventory, Node, Role, RoleKind},
+    inventory::{Cluster as Kind, Hook, Inventory, Node, Role, RoleKind},
     profile::{ProfileError, Profiles},
 };
 pub use account::{AccountError, Database};
@@ -35,7 +35,6 @@ pub use cluster::Cluster;
 pub use context::ansible_facts;
 pub use custom::{CustomError, CustomFile};
 pub use flannel::FlannelError;
-pub use hooks::{Hook, Hooks};
 pub use kubeadm::KubeadmError;
 pub use manifest::{Manifest, ManifestBase, ManifestEdit, ManifestError};
 pub use proxy::ProxyError;
@@ -57,8 +56,8 @@ pub struct Inputs<'i> {
     pub identity: Option<&'i NodeIdentity>,
     /// The files that the inventory names, read.
     pub files: &'i [CustomFile],
-    /// The hooks of the node's cluster.
-    pub hooks: &'i Hooks,
+    /// The manifests for the node's cluster once its first master is up.
+    pub hooks: &'i [Hook],
     /// What was downloaded for the node.
     pub artefacts: &'i Artefacts,
     /// Seconds since the epoch.

@@ -19,7 +19,7 @@ fn built(env: &Env) -> PathBuf {
         "--offline",
     ]);
     assert_eq!(outcome.code, Some(0), "{outcome}");
-    for said in ["build/images/node3.img", "dd if=", "does not boot"] {
+    for said in ["build/images/node3.img", "piflash write ", "does not boot"] {
         assert!(outcome.stderr.contains(said), "{said}: {outcome}");
     }
     env.work().join("build/images/node3.img")
@@ -129,7 +129,11 @@ fn a_node_named_twice_is_built_once() {
     ];
     let outcome = env.run(&args);
     assert_eq!(outcome.code, Some(0), "{outcome}");
-    assert_eq!(outcome.stderr.matches("dd if=").count(), 1, "{outcome}");
+    assert_eq!(
+        outcome.stderr.matches("piflash write ").count(),
+        1,
+        "{outcome}"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod containerd;
 mod keys;
 mod refusals;
 
-use std::fs;
+use std::{fs, path::Path};
 
 use crate::support::{
     image::Case,
@@ -18,8 +18,8 @@ use crate::support::{
 };
 use piflash::{
     base::probe::probe,
-    inventory,
-    plan::{Action, Artefacts, Hook, Hooks, Inputs, Plan, PlanError},
+    inventory::{self, Hook},
+    plan::{Action, Artefacts, Inputs, Plan, PlanError},
     profile::Profiles,
 };
 
@@ -70,7 +70,7 @@ pub fn plan_on(
     artefacts.add("kube-flannel.yml", MANIFEST.to_owned().into());
     artefacts.add("cri-dockerd", "tar".to_owned().into());
     let hook = |name: &str, content: &str| Hook {
-        name: name.to_owned(),
+        path: Path::new("hooks").join(name),
         content: content.to_owned(),
     };
     Plan::new(&Inputs {
@@ -80,13 +80,10 @@ pub fn plan_on(
         profiles: &Profiles::load(None).unwrap(),
         identity: None,
         files: &[],
-        hooks: &Hooks {
-            post_master_up: vec![
-                hook("post-master-up.yml", "a: 1\n"),
-                hook("k8s-post-master-up.yml", "b: 2\n"),
-            ],
-            pre_master_down: Vec::new(),
-        },
+        hooks: &[
+            hook("post-master-up.yml", "a: 1\n"),
+            hook("k8s-post-master-up.yml", "b: 2\n"),
+        ],
         artefacts: &artefacts,
         time: crate::support::image::TIME,
     })

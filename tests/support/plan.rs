@@ -4,7 +4,7 @@ use super::image::Case;
 use piflash::{
     base::probe::probe,
     inventory,
-    plan::{Action, Artefacts, Hooks, Inputs, Plan, PlanError},
+    plan::{Action, Artefacts, Inputs, Plan, PlanError},
     profile::Profiles,
 };
 use std::fs;
@@ -48,7 +48,7 @@ pub fn plan_of(
         profiles: &profiles,
         identity: None,
         files: &[],
-        hooks: &Hooks::default(),
+        hooks: &[],
         artefacts: &artefacts,
         time: super::image::TIME,
     })

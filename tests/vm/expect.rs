@@ -5,7 +5,7 @@ use crate::{
     lab::Lab,
     site::{DNS, GATEWAY},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Waits until the node is up and provisioned, and nothing has failed.
 pub fn settle(guest: &mut Guest<'_>) {
@@ -93,6 +93,22 @@ pub fn assert_kernel(guest: &Guest<'_>) {
     }
 }
 
+/// cloud-init has nothing to complain of but the stock image's own key
+/// `fs_label`, which newer releases call deprecated.
+fn assert_cloud_init(guest: &Guest<'_>) {
+    let said = guest.try_sh("cloud-init status --wait --format json");
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(said["status"], "done", "{said:#}");
+    assert_eq!(said["errors"], json!([]), "{said:#}");
+    for (level, complaints) in said["recoverable_errors"].as_object().unwrap() {
+        assert_eq!(level, "DEPRECATED", "{said:#}");
+        for complaint in complaints.as_array().unwrap() {
+            let complaint = complaint.as_str().unwrap();
+            assert!(complaint.contains("fs_label"), "{complaint}");
+        }
+    }
+}
+
 /// What the OS itself does on its first boot has been done. `id` is the
 /// disk's of the card.
 pub fn assert_own_first_boot(guest: &Guest<'_>, id: &str) {
@@ -108,7 +124,7 @@ pub fn assert_own_first_boot(guest: &Guest<'_>, id: &str) {
             assert!(!words.contains(id), "{words}");
         }
         Lab::Ubuntu => {
-            guest.sh("cloud-init status --wait");
+            assert_cloud_init(guest);
         }
     }
     if guest.lab() != Lab::Ubuntu {

@@ -69,9 +69,9 @@ pub fn publish(
         );
         server.put(&format!("{path}/{name}"), &package.deb);
     }
-    // Of now: a node whose clock is before the build refuses it as not
-    // valid yet.
-    let date = run("date", &["-u", "-R"]).unwrap();
+    // apt refuses it as not valid yet where the clock is before that. An
+    // hour, as a node that is off, or emulated, is late by minutes.
+    let date = run("date", &["-u", "-R", "-d", "-1 hour"]).unwrap();
     let date = String::from_utf8(date).unwrap();
     let date = date.trim().replace("+0000", "UTC");
     let release = format!(

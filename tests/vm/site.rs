@@ -12,7 +12,7 @@ use crate::{
 };
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -106,20 +106,25 @@ impl Site {
     /// `build/secrets`.
     pub fn secrets(&self) -> Vec<String> {
         let mut secrets = self.told.clone();
-        let public = |path: &Path| {
+        let is_public = |path: &PathBuf| {
             path.extension().is_some_and(|end| end == "pub" || end == "crt")
         };
-        for file in files_under(&self.path("build/secrets")) {
-            if public(&file) {
-                continue;
-            }
-            let text = String::from_utf8(fs::read(&file).unwrap()).unwrap();
-            let lines = text.lines().map(str::trim).filter(|line| {
-                // Not the first and last lines of PEM.
-                line.len() >= 16 && !line.starts_with("-----")
-            });
-            secrets.extend(lines.map(str::to_owned));
-        }
+        let read = |files: &[PathBuf]| -> String {
+            files.iter().map(|f| fs::read_to_string(f).unwrap()).collect()
+        };
+        let files = files_under(&self.path("build/secrets"));
+        let (public, private): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(is_public);
+        let public = read(&public);
+        let private = read(&private);
+        let lines = private.lines().map(str::trim).filter(|line| {
+            // Not the first and last lines of PEM; and a private key of
+            // OpenSSH has its public key in it.
+            line.len() >= 16
+                && !line.starts_with("-----")
+                && !public.contains(line)
+        });
+        secrets.extend(lines.map(str::to_owned));
         assert!(secrets.len() > self.told.len() + 4, "{}", secrets.len());
         secrets
     }

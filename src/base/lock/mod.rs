@@ -165,7 +165,7 @@ impl Lock {
     }
 
     /// Records what a node was built from.
-    pub fn record(&mut self, node: &str, built: LockedNode) {
+    fn record(&mut self, node: &str, built: LockedNode) {
         self.nodes.insert(node.to_owned(), built);
     }
 
@@ -214,9 +214,28 @@ impl Lock {
         changed
     }
 
+    /// Records what a node was built from in the file, with all that other
+    /// processes have recorded there meanwhile; returns what it says now.
+    pub fn update(
+        path: &Path,
+        node: &str,
+        built: LockedNode,
+    ) -> Result<Self, LockError> {
+        let error = |source| LockError::Write { path: path.to_owned(), source };
+        // The file itself is replaced by every update.
+        let folder = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let folder = fs::File::open(folder.unwrap_or(Path::new(".")));
+        let folder = folder.map_err(error)?;
+        folder.lock().map_err(error)?;
+        let mut lock = Self::load(path)?;
+        lock.record(node, built);
+        lock.save(path)?;
+        Ok(lock)
+    }
+
     /// Writes the lock, whole or not at all; one that would say the same is
     /// not touched.
-    pub fn save(&self, path: &Path) -> Result<(), LockError> {
+    fn save(&self, path: &Path) -> Result<(), LockError> {
         let error = |source| LockError::Write { path: path.to_owned(), source };
         let mut text = serde_json::to_vec_pretty(self)
             .map_err(|e| error(io::Error::other(e)))?;
@@ -283,6 +302,24 @@ mod tests {
             panic!()
         };
         assert!(replaced.to_string().contains(&two), "{replaced}");
+    }
+
+    #[test]
+    fn updates_side_by_side_are_all_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("piflash.lock");
+        std::thread::scope(|scope| {
+            for builder in 0..4 {
+                let path = &path;
+                scope.spawn(move || {
+                    for number in 0..10 {
+                        let name = format!("node{builder}-{number}");
+                        Lock::update(path, &name, node("aa", &[])).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(Lock::load(&path).unwrap().nodes.len(), 40);
     }
 
     #[test]

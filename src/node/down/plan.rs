@@ -5,14 +5,13 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     super::{
         answer::{Answer, Trouble},
-        hooks::Hook,
         ssh::Failure,
     },
     order::{is_master, sort},
     seen::Seen,
     step::{Step, StepKind},
 };
-use crate::inventory::{Cluster, Node};
+use crate::inventory::{Cluster, Hook, Node};
 
 /// What the user wants to be done, beside the names.
 #[derive(Clone, Debug)]

@@ -2,10 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use super::super::{
-    hooks::Hook,
-    ssh::{Request, quoted},
-};
+use super::super::ssh::{Request, quoted};
+use crate::inventory::Hook;
 
 /// An answer that is longer is none: kubectl names every pod that it moves.
 const MOST: u64 = 4 << 20;
