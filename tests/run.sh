@@ -24,7 +24,9 @@ needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     mkfs.xfs:xfsprogs script:bsdutils nmcli:network-manager
     netplan:netplan.io wpa_supplicant:wpasupplicant openssl:openssl
     kubectl:kubernetes-client ssh:openssh-client ssh-keygen:openssh-client
-    sshd:openssh-server qemu-img:qemu-utils containerd:containerd"
+    sshd:openssh-server mmdebstrap:mmdebstrap qemu-img:qemu-utils
+    containerd:containerd
+    /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring"
 case $(uname -m) in
 aarch64) needed="$needed qemu-system-aarch64:qemu-system-arm" ;;
 *) needed="$needed qemu-system-x86_64:qemu-system-x86" ;;
@@ -179,6 +181,17 @@ else
     tier="but NOT the privileged tests ($reason)"
 fi
 
-# Virtual machines are a target of their own: see the README.
+say "cargo test --test vm -- --ignored --skip long:: (virtual machines)"
+# The lab images are built from Debian's packages.
+if reason=$(sh tests/vm/lab/build.sh --mirror 2>&1); then
+    # An emulated processor keeps a core busy; a cluster is several of them.
+    cargo test --test vm -- --ignored --skip long:: --skip cluster:: \
+        --test-threads 2
+    cargo test --test vm cluster:: -- --ignored --test-threads 1
+    tier="$tier, and the virtual machines,"
+else
+    echo "NOT RUN: virtual machines ($reason)"
+    tier="$tier, but NOT the virtual machines,"
+fi
 
 say "all checks and tests $tier passed"

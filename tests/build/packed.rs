@@ -226,6 +226,10 @@ fn a_digest_that_is_given_is_compared() {
     let refused = build(&env, &[&args[..], &["--offline"]].concat());
     assert_eq!(refused.code, Some(2), "{refused}");
     assert!(refused.stderr.contains("has the SHA-256"), "{refused}");
+    let args = ["--image", "demo", "--image-sha256", &sha256(b"")];
+    let refused = build(&env, &[&args[..], &["--offline"]].concat());
+    assert_eq!(refused.code, Some(2), "{refused}");
+    assert!(refused.stderr.contains("leave image_sha256 out"), "{refused}");
 }
 
 #[test]

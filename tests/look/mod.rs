@@ -1,5 +1,6 @@
 //! Looking at images: inspect, verify, diff.
 
+mod device;
 mod diff;
 mod inspect;
 mod secrets;

@@ -7,6 +7,7 @@ use crate::{
     qmp,
     site::{DNS, GATEWAY},
     support::oracle,
+    switch,
 };
 use serde_json::json;
 use std::{
@@ -208,11 +209,9 @@ fn machine(
             node.address
         ),
     };
-    // Of each node another, as they may share a network.
-    let last: u8 = node.address.rsplit('.').next().unwrap().parse().unwrap();
-    let card = format!(
-        "virtio-net-pci,id=nic,netdev=net,mac=52:54:00:71:00:{last:02x}"
-    );
+    let mac = switch::mac(&node.address).map(|byte| format!("{byte:02x}"));
+    let mac = mac.join(":");
+    let card = format!("virtio-net-pci,id=nic,netdev=net,mac={mac}");
     let disk = node.disk();
     let console = node.console().display().to_string().replace(',', ",,");
     let clock = weather.clock.as_deref().unwrap_or("1970-01-02");

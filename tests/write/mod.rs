@@ -4,6 +4,6 @@
 mod card;
 mod cut_short;
 mod image;
-mod loops;
+pub(crate) mod loops;
 mod privileges;
 mod refused;

@@ -20,8 +20,9 @@ use piflash::base::facts::Architecture;
 use serde_json::Value;
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
     sync::Arc,
 };
 
@@ -85,6 +86,12 @@ impl Cluster {
         self.write_inventory();
     }
 
+    /// Gives the nodes other roles.
+    pub fn set_groups(&mut self, groups: &[&str]) {
+        self.groups = groups.iter().map(|line| (*line).into()).collect();
+        self.write_inventory();
+    }
+
     fn write_inventory(&self) {
         let text = inventory(&self.hosts, &self.groups, &self.vars);
         self.site.write("inventory.yml", &text);
@@ -108,6 +115,41 @@ impl Cluster {
     pub fn address(&self, name: &str) -> &str {
         let host = self.hosts.iter().find(|(host, _)| host == name);
         &host.unwrap().1
+    }
+
+    /// piflash on the owner's machine; its ssh takes the way to a node that
+    /// there is here.
+    pub fn piflash(&self, args: &[&str]) -> Output {
+        let mut ports = String::new();
+        for (name, address) in &self.hosts {
+            let port = self.switch().ssh_port(address);
+            ports += &format!("    {name}) port={port} ;;\n");
+        }
+        self.site.write(
+            "bin/ssh",
+            &format!(
+                "#!/bin/sh\nfor word; do\n    case $word in\n{ports}    \
+                 esac\ndone\nexec /usr/bin/ssh -o HostName=127.0.0.1 \
+                 -p \"$port\" \"$@\"\n"
+            ),
+        );
+        let ssh = self.site.path("bin/ssh");
+        fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let bin = ssh.parent().unwrap().display();
+        let mut command = self.site.command();
+        command.env("PATH", format!("{bin}:{path}")).args(args);
+        command.output().unwrap()
+    }
+
+    /// What `piflash status` says of a node.
+    pub fn status(&self, name: &str) -> Value {
+        let output = self.piflash(&["status", name, "--json"]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        serde_json::from_str(&said).unwrap_or_else(|e| {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            panic!("{e}: {said}{errors}")
+        })
     }
 
     /// kubectl on the owner's machine, with a kubeconfig that was there
@@ -144,7 +186,8 @@ impl Cluster {
         Ok(serde_json::from_slice(&output.stdout).unwrap())
     }
 
-    /// The requests that the server of downloads has had.
+    /// How many requests the server of downloads has had since the last
+    /// time that somebody asked.
     pub fn downloads(&self) -> usize {
         self.releases.server.requests().len()
     }

@@ -27,6 +27,11 @@ spare_time() {
     for timer in e2scrub_all fstrim man-db dpkg-db-backup; do
         ln -sf /dev/null "$1/etc/systemd/system/$timer.timer"
     done
+    # There are no time servers to be heard from.
+    put "$1/etc/systemd/system/piflash-firstboot.service.d/lab.conf" <<END
+[Service]
+Environment=PIFLASH_SYNC_WAIT=5
+END
 }
 
 # Raspberry Pi OS, whatever the release: ROOT FAT.
