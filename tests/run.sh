@@ -181,13 +181,14 @@ else
     tier="but NOT the privileged tests ($reason)"
 fi
 
-say "cargo test --test vm -- --ignored --skip long:: (virtual machines)"
+say "cargo test --test vm -- --ignored --skip long (virtual machines)"
 # The lab images are built from Debian's packages.
 if reason=$(sh tests/vm/lab/build.sh --mirror 2>&1); then
     # An emulated processor keeps a core busy; a cluster is several of them.
     cargo test --test vm -- --ignored --skip long:: --skip cluster:: \
         --test-threads 2
-    cargo test --test vm cluster:: -- --ignored --test-threads 1
+    cargo test --test vm cluster:: -- --ignored --skip long:: \
+        --test-threads 1
     tier="$tier, and the virtual machines,"
 else
     echo "NOT RUN: virtual machines ($reason)"

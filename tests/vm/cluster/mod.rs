@@ -4,8 +4,11 @@
 
 mod k3s;
 mod kubeadm;
+mod long;
 
 use crate::{
+    expect::settle,
+    guest::Guest,
     lab::Lab,
     node::Node,
     site::{DNS, GATEWAY, Site},
@@ -190,6 +193,13 @@ impl Cluster {
     /// time that somebody asked.
     pub fn downloads(&self) -> usize {
         self.releases.server.requests().len()
+    }
+}
+
+/// Waits for several, which come up side by side.
+pub fn settle_all(guests: &mut [&mut Guest<'_>]) {
+    for guest in guests {
+        settle(guest);
     }
 }
 

@@ -3,10 +3,10 @@
 # seed on the FAT.
 
 suite=trixie
-packages="systemd-sysv systemd-timesyncd libpam-systemd dbus udev kmod
+base_packages="systemd-sysv systemd-timesyncd libpam-systemd dbus udev kmod
     linux-image-cloud-$arch initramfs-tools lz4 e2fsprogs dosfstools fdisk
-    openssh-server network-manager netplan.io cloud-init sudo iproute2
-    procps iptables"
+    openssh-server network-manager sudo iproute2 procps iptables"
+packages="$base_packages netplan.io cloud-init"
 disk_id=a7c1e5d3
 boot_start=16384
 boot_sectors=1048576
@@ -19,6 +19,11 @@ root_spare=400
 stock_shell=/usr/sbin/nologin
 
 customise() {
+    trixie "$1" "$2"
+    seed "$1" "$2"
+}
+
+trixie() {
     raspberry_pi_os "$1" "$2"
     put "$1/etc/rpi-issue" <<END
 Raspberry Pi reference 2026-10-06
@@ -48,6 +53,13 @@ WantedBy=multi-user.target
 END
     ln -s /usr/lib/systemd/system/rpi-resize.service \
         "$1/etc/systemd/system/multi-user.target.wants/rpi-resize.service"
+    put "$2/cmdline.txt" <<END
+console=tty1 console=$console,115200 root=PARTUUID=$disk_id-02 rootfstype=ext4 fsck.repair=yes rootwait net.ifnames=0
+END
+}
+
+# cloud-init, with its seed on the FAT.
+seed() {
     put "$1/etc/cloud/cloud.cfg.d/99_raspberry-pi.cfg" <<END
 datasource_list: [ NoCloud, None ]
 datasource:
@@ -59,7 +71,4 @@ END
     printf '#cloud-config\n# hostname: raspberrypi\n' | put "$2/user-data"
     printf 'dsmode: local\ninstance_id: rpios-image\n' | put "$2/meta-data"
     printf '# network:\n#   version: 2\n' | put "$2/network-config"
-    put "$2/cmdline.txt" <<END
-console=tty1 console=$console,115200 root=PARTUUID=$disk_id-02 rootfstype=ext4 fsck.repair=yes rootwait net.ifnames=0
-END
 }
