@@ -73,10 +73,15 @@ fn a_proxy_is_set_for_apt_and_the_environment() {
     let lines = "http_proxy=http://10.0.0.1:3128/\n\
                  https_proxy=http://10.0.0.1:3128/\n\
                  HTTP_PROXY=http://10.0.0.1:3128/\n\
-                 HTTPS_PROXY=http://10.0.0.1:3128/\n\
-                 no_proxy=10.0.0.0/8,*.local,mirror.lan\n\
-                 NO_PROXY=10.0.0.0/8,*.local,mirror.lan\n";
-    assert_eq!(content(&env, "/etc/environment").unwrap(), lines);
+                 HTTPS_PROXY=http://10.0.0.1:3128/\n";
+    // node3 is in a cluster, whose nodes, pods and services come behind.
+    let direct = "10.0.0.0/8,*.local,mirror.lan,localhost,127.0.0.0/8,::1,\
+                  .svc,.cluster.local,10.42.0.0/16,10.43.0.0/16,\
+                  192.168.71.21,node1,node2,192.168.71.22,node3,192.168.71.23";
+    assert_eq!(
+        content(&env, "/etc/environment").unwrap(),
+        format!("{lines}no_proxy={direct}\nNO_PROXY={direct}\n")
+    );
 }
 
 /// The password is in the image, for root alone, and nowhere else.

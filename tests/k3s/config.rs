@@ -265,6 +265,10 @@ fn the_proxy_is_not_for_what_is_in_the_cluster() {
         ] {
             assert!(direct.contains(&needed), "{needed}: {env}");
         }
+        // As it is for whoever calls kubectl.
+        let shell = content(&plan, "/etc/environment");
+        let line = format!("\nNO_PROXY={}\n", direct.join(","));
+        assert!(shell.contains(&line), "{shell}");
         let unit =
             content(&plan, &format!("/etc/systemd/system/{unit}.service"));
         assert!(unit.contains(&format!("EnvironmentFile=-{path}\n")), "{unit}");

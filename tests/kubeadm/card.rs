@@ -135,6 +135,13 @@ fn proxies_reach_what_downloads() {
                 assert!(text.contains(part), "{part}: {text}");
             }
         }
+        // kubectl and kubeadm go by that of whoever calls them.
+        let shell = text(&plan, "/etc/environment");
+        let direct = shell.lines().find_map(|l| l.strip_prefix("no_proxy="));
+        let direct: Vec<&str> = direct.unwrap().split(',').collect();
+        for needed in ["mirror.lan", "10.96.0.0/12", "192.168.71.21", "node2"] {
+            assert!(direct.contains(&needed), "{needed}: {shell}");
+        }
     }
     let without = plan(&inventory(""), "node4");
     let mut paths = paths(&without).into_iter();

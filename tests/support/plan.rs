@@ -54,13 +54,14 @@ pub fn plan_of(
     })
 }
 
-/// The text that a plan writes at `path`.
+/// The text that a plan writes at `path`, or adds there.
 pub fn content(plan: &Plan, path: &str) -> String {
     let edit = plan.edits.iter().find(|edit| edit.path == path);
     match edit.map(|edit| &edit.action) {
         Some(Action::Write { content, .. }) => {
             content.as_text().unwrap().to_owned()
         }
+        Some(Action::Append { text }) => text.clone(),
         _ => panic!("{path}: not in {}", plan.text()),
     }
 }

@@ -20,16 +20,19 @@ const KUBELET: &str = "\
 Description=kubelet: a stand-in
 Wants=network-online.target
 After=network-online.target
+StartLimitIntervalSec=0
 
 [Service]
 ExecStart=/usr/bin/kubelet
 Restart=always
 RestartSec=3
-StartLimitIntervalSec=0
 
 [Install]
 WantedBy=multi-user.target
 ";
+
+/// Debian's package of this name has made way for Kubernetes' own.
+const KUBECTL: &str = "#!/bin/sh\nexec /usr/local/lib/kubectl \"$@\"\n";
 
 /// A master and a worker, which is up first; power goes in the middle of
 /// init and of join.
@@ -152,7 +155,11 @@ fn publish_packages(cluster: &Cluster) {
         };
         let depends = "Depends: kubelet, kubectl, cri-tools\n";
         packages.push(Package::make(&control("kubeadm", depends), files));
-        packages.push(Package::make(&control("kubectl", ""), &[]));
+        let files: &[(&str, u32, &[u8])] = match version {
+            VERSION => &[("/usr/bin/kubectl", 0o755, KUBECTL.as_bytes())],
+            _ => &[],
+        };
+        packages.push(Package::make(&control("kubectl", ""), files));
     }
     packages.push(Package::make(
         "Package: cri-tools\nVersion: 1.37.0-1.1\nArchitecture: amd64\n\

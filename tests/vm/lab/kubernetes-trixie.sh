@@ -10,4 +10,6 @@ packages="$base_packages kubernetes-client containerd conntrack ethtool socat"
 
 customise() {
     trixie "$1" "$2"
+    # For when the package has been replaced.
+    ln "$1/usr/bin/kubectl" "$1/usr/local/lib/kubectl"
 }
