@@ -8,7 +8,7 @@ use crate::{
     site::GATEWAY,
     support::{gpg::Gpg, oracle::run},
 };
-use std::fs;
+use std::{fs, thread, time::Duration};
 
 const CONFIG: &str = "build/k8s-config.yml";
 const VERSION: &str = "1.37.1-1.1";
@@ -62,10 +62,13 @@ fn kubeadm_worker_comes_before_its_master() {
     let mut worker = six.power_on();
     let mut master = five.power_on();
     master.wait_for_console("55-k8s-init: attempt");
-    master.wait_for_console("kubeadm init (");
+    thread::sleep(Duration::from_millis(500));
     master.cut();
     let mut master = five.power_on();
     worker.wait_for_console("55-k8s-join: attempt");
+    // It joins as soon as there is somebody.
+    master.wait_for_console("55-k8s-init: done");
+    thread::sleep(Duration::from_secs(1));
     worker.cut();
     let mut worker = six.power_on();
     settle(&mut master);
