@@ -114,13 +114,9 @@ pub(super) fn summary(
                 .to_owned(),
         );
     }
-    line("write it", write_it(&built.outputs));
-    line(
-        "",
-        "or with dd, bmaptool, Etcher or rpi-imager (\"Use custom\", its own \
-         customisation off)"
-            .to_owned(),
-    );
+    for (number, how) in write_it(&built.outputs).into_iter().enumerate() {
+        line(if number == 0 { "write it" } else { "" }, how);
+    }
     for (number, what) in power_up(job).into_iter().enumerate() {
         line(if number == 0 { "power-up" } else { "" }, what);
     }
@@ -136,13 +132,23 @@ pub(super) fn summary(
     text
 }
 
-/// The command that puts the image onto a card. Of several, the raw one.
-fn write_it(outputs: &[Output]) -> String {
-    let image = |format: &str| outputs.iter().find(|o| o.format == format);
-    let image = ["img", "xz", "zst"].into_iter().find_map(image);
-    image.map_or_else(String::new, |image| {
-        format!("piflash write {} /dev/sdX", image.path.display())
-    })
+/// How the image comes onto a card. Of several, the raw one.
+fn write_it(outputs: &[Output]) -> Vec<String> {
+    let find = |format: &str| outputs.iter().find(|o| o.format == format);
+    let Some(image) = ["img", "xz", "zst"].into_iter().find_map(find) else {
+        return Vec::new();
+    };
+    let image = image.path.display();
+    let mut how = vec![format!("piflash write {image} /dev/sdX")];
+    if find("bmap").is_some() {
+        how.push(format!("or sudo bmaptool copy {image} /dev/sdX"));
+    }
+    how.push(
+        "or with dd, Etcher or rpi-imager (\"Use custom\", its own \
+         customisation off)"
+            .to_owned(),
+    );
+    how
 }
 
 /// `k3s-arm64 v1.36.4+k3s1`

@@ -6,7 +6,15 @@ use crate::{
     expect::{assert_node, assert_own_first_boot, settle},
     lab::Lab,
     node::Node,
+    troubled::gets_there,
 };
+
+/// What is between bullseye and Ubuntu.
+#[test]
+#[ignore = "boots a virtual machine"]
+fn troubled_raspios_trixie() {
+    gets_there(Lab::Trixie);
+}
 
 #[test]
 #[ignore = "boots a virtual machine many times"]

@@ -3,7 +3,6 @@
 use super::{Cluster, is_ready, named, settle_all};
 use crate::expect::settle;
 use serde_json::json;
-use std::sync::Arc;
 
 pub(super) const CONFIG: &str = "build/k3s-config.yml";
 pub(super) const THREE: [(&str, &str); 3] = [
@@ -91,32 +90,4 @@ fn assert_status(cluster: &Cluster) {
         assert_eq!(node["answered"], true, "{status:#}");
         assert_eq!(node["state"], "done", "{status:#}");
     }
-}
-
-/// A card of another build directory, whose cluster has other authorities.
-#[test]
-#[ignore = "boots virtual machines"]
-fn k3s_agent_refuses_another_cluster() {
-    let groups =
-        ["k3s_master: {hosts: {node1: }}", "k3s_worker: {hosts: {node2: }}"];
-    let ours = Cluster::plan(&THREE[..2], &groups, &[]);
-    let one = ours.card("node1");
-    let mut first = one.power_on();
-    let switch = Arc::clone(ours.switch());
-    let other = Cluster::on(switch, &THREE[..2], &groups, &[]);
-    let two = other.card("node2");
-    let mut second = two.power_on();
-    settle(&mut first);
-    second.wait_for_ssh();
-    second.wait("refused", |guest| {
-        let log = guest.sh("sudo journalctl -b -u k3s-agent -o cat");
-        log.contains("token CA hash does not match").then_some(())
-    });
-    let nodes = ours.kubectl(CONFIG, "node1", &["get", "nodes"]).unwrap();
-    assert_eq!(nodes["items"].as_array().unwrap().len(), 1);
-    // The owner of the other one is not let in either.
-    let config = other.site.path(CONFIG);
-    let config = config.to_str().unwrap();
-    let said = ours.kubectl(config, "node1", &["get", "nodes"]).unwrap_err();
-    assert!(said.contains("x509") || said.contains("certificate"), "{said}");
 }

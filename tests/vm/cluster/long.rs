@@ -6,6 +6,7 @@ use super::{
     named, settle_all,
 };
 use crate::{expect::settle, guest::Weather, support::oracle::run};
+use std::sync::Arc;
 
 /// Three servers, of cards that lay in a drawer for a year; then one of them
 /// is taken out, and becomes an agent.
@@ -64,6 +65,34 @@ fn k3s_three_servers_a_year_later() {
         guest.power_off();
         card.assert_sound();
     }
+}
+
+/// A card of another build directory, whose cluster has other authorities.
+#[test]
+#[ignore = "boots virtual machines"]
+fn k3s_agent_refuses_another_cluster() {
+    let groups =
+        ["k3s_master: {hosts: {node1: }}", "k3s_worker: {hosts: {node2: }}"];
+    let ours = Cluster::plan(&THREE[..2], &groups, &[]);
+    let one = ours.card("node1");
+    let mut first = one.power_on();
+    let switch = Arc::clone(ours.switch());
+    let other = Cluster::on(switch, &THREE[..2], &groups, &[]);
+    let two = other.card("node2");
+    let mut second = two.power_on();
+    settle(&mut first);
+    second.wait_for_ssh();
+    second.wait("refused", |guest| {
+        let log = guest.sh("sudo journalctl -b -u k3s-agent -o cat");
+        log.contains("token CA hash does not match").then_some(())
+    });
+    let nodes = ours.kubectl(CONFIG, "node1", &["get", "nodes"]).unwrap();
+    assert_eq!(nodes["items"].as_array().unwrap().len(), 1);
+    // The owner of the other one is not let in either.
+    let config = other.site.path(CONFIG);
+    let config = config.to_str().unwrap();
+    let said = ours.kubectl(config, "node1", &["get", "nodes"]).unwrap_err();
+    assert!(said.contains("x509") || said.contains("certificate"), "{said}");
 }
 
 /// For `-rtc base=`.
