@@ -101,30 +101,29 @@ fn may_node(name: &str, request: &Request) -> bool {
         && body["metadata"]["name"] == name
 }
 
+/// A token or a password comes first: another server passes it on with a
+/// certificate of its own.
 fn who(request: &Request) -> Result<Who> {
-    if let Some(der) = &request.client {
-        let (name, organizations) = tls::subject(der)?;
-        let in_group = |group: &str| organizations.iter().any(|o| o == group);
-        if in_group("system:masters") || in_group("kubeadm:cluster-admins") {
-            return Ok(Who::Admin);
-        }
-        if let Some(node) = name.strip_prefix("system:node:")
-            && in_group("system:nodes")
-        {
-            return Ok(Who::Node(node.to_owned()));
-        }
-        return Ok(Who::Nobody);
-    }
     let header = request.headers.get("authorization").map(String::as_str);
     match header.and_then(|value| value.split_once(' ')) {
         Some(("Basic", text)) => {
             let text = String::from_utf8(STANDARD.decode(text)?)?;
             let (user, password) = text.split_once(':').ok_or("no password")?;
-            Ok(Who::Password(user.to_owned(), password.to_owned()))
+            return Ok(Who::Password(user.to_owned(), password.to_owned()));
         }
-        Some(("Bearer", token)) => Ok(Who::Token(token.to_owned())),
-        _ => Ok(Who::Nobody),
+        Some(("Bearer", token)) => return Ok(Who::Token(token.to_owned())),
+        _ => {}
     }
+    let Some(der) = &request.client else { return Ok(Who::Nobody) };
+    let (name, organizations) = tls::subject(der)?;
+    let in_group = |group: &str| organizations.iter().any(|o| o == group);
+    if in_group("system:masters") || in_group("kubeadm:cluster-admins") {
+        return Ok(Who::Admin);
+    }
+    Ok(match name.strip_prefix("system:node:") {
+        Some(node) if in_group("system:nodes") => Who::Node(node.to_owned()),
+        _ => Who::Nobody,
+    })
 }
 
 fn forward(leader: &Client, request: &Request) -> Result<Response> {
