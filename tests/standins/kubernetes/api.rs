@@ -167,8 +167,10 @@ fn object(
 ) -> Result<Response> {
     let body = || -> Result<Value> {
         let text = std::str::from_utf8(&request.body)?;
-        Ok(serde_json::from_str(text)
-            .or_else(|_| serde_saphyr::from_str(text))?)
+        let mut body: Value = serde_json::from_str(text)
+            .or_else(|_| serde_saphyr::from_str(text))?;
+        objects::receive(&mut body);
+        Ok(body)
     };
     // Of a node the status is written apart.
     let path = path.strip_suffix("/status").unwrap_or(path);

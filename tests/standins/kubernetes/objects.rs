@@ -38,6 +38,7 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
 /// Seconds without a heartbeat after which a node is not ready.
 const GRACE: u64 = 40;
 const HEARTBEAT: &str = "standin/heartbeat";
+const HEARTBEAT_POINTER: &str = "/metadata/annotations/standin~1heartbeat";
 
 pub struct Objects {
     file: PathBuf,
@@ -156,6 +157,13 @@ pub fn heartbeat() -> Value {
             "message": "",
         }]},
     })
+}
+
+/// A heartbeat counts by the clock of who receives it.
+pub fn receive(body: &mut Value) {
+    if let Some(beat) = body.pointer_mut(HEARTBEAT_POINTER) {
+        *beat = json!(now().to_string());
+    }
 }
 
 /// Merges a patch into an object (RFC 7386).
