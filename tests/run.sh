@@ -181,7 +181,7 @@ else
     tier="but NOT the privileged tests ($reason)"
 fi
 
-say "cargo test --test vm -- --ignored --skip long (virtual machines)"
+say "cargo test --test vm -- --ignored --skip long:: (virtual machines)"
 # The lab images are built from Debian's packages.
 if reason=$(sh tests/vm/lab/build.sh --mirror 2>&1); then
     # An emulated processor keeps a core busy; a cluster is several of them.

@@ -94,7 +94,7 @@ fn read(
         let what = format!("a hook of the {cluster} cluster is not usable");
         let report = Report::new(what).because(&error);
         let report = match error {
-            HookError::Form { .. } | HookError::TooLarge { .. } => report.hint(
+            HookError::Form { .. } | HookError::NoFile { .. } => report.hint(
                 "a hook is a file of Kubernetes manifests, as `kubectl apply \
                  -f` takes them",
             ),

@@ -24,7 +24,7 @@ const EVENTS: [HookEvent; 2] =
     [HookEvent::PostMasterUp, HookEvent::PreMasterDown];
 const EXTENSIONS: [&str; 2] = ["yml", "yaml"];
 /// Larger files are no manifests that anybody has written, in bytes.
-const LARGEST: u64 = 4 << 20;
+const LARGEST: u64 = 1 << 20;
 
 impl HookEvent {
     /// The usual name, and that of kalaxy's later versions.
@@ -74,9 +74,9 @@ pub enum HookError {
         /// What the system said.
         source: io::Error,
     },
-    /// It is larger than any manifest.
-    #[error("{} is larger than 4 MiB", .path.display())]
-    TooLarge {
+    /// It is a directory, a pipe, or larger than any manifest.
+    #[error("{} is no file of up to 1 MiB", .path.display())]
+    NoFile {
         /// The file.
         path: PathBuf,
     },
@@ -170,8 +170,9 @@ impl HookFolder {
 
 fn read(path: PathBuf) -> Result<Option<Hook>, HookError> {
     let failed = |source| HookError::Read { path: path.clone(), source };
-    if fs::metadata(&path).map_err(failed)?.len() > LARGEST {
-        return Err(HookError::TooLarge { path });
+    let metadata = fs::metadata(&path).map_err(failed)?;
+    if !metadata.is_file() || metadata.len() > LARGEST {
+        return Err(HookError::NoFile { path });
     }
     let content = fs::read_to_string(&path).map_err(failed)?;
     let objects = check(&path, &content)?;

@@ -39,6 +39,8 @@ impl Cluster {
 /// The cluster as templates see it.
 pub(super) struct View {
     pub(super) cluster: Cluster,
+    /// What its nodes reach without a proxy, with commas between.
+    pub(super) no_proxy: String,
     value: Value,
 }
 
@@ -118,6 +120,9 @@ impl View {
             .map(|(_, value)| value.clone())
             .collect();
         let endpoint = cluster.endpoint();
+        let networks = [&pods, &services];
+        let no_proxy =
+            reached_directly(no_proxy, &members, &cluster, &networks);
         let value = context! {
             name => kind.to_string(),
             ha => masters.len() > 1,
@@ -132,12 +137,10 @@ impl View {
             endpoint => endpoint,
             foreign => foreign,
             minor => minor(kind, settings)?,
-            no_proxy => reached_directly(no_proxy, &members, &cluster,
-                &[&pods, &services]),
             pods => pods,
             services => services,
         };
-        Ok(Some(Self { cluster, value }))
+        Ok(Some(Self { cluster, no_proxy, value }))
     }
 
     pub(super) fn value(&self) -> Value {

@@ -102,9 +102,14 @@ pub(super) fn build(
         }
         _ => (().into(), Vec::new()),
     };
+    let proxy = proxy.map(|proxy| {
+        let own = || proxy.no_proxy.join(",");
+        let no_proxy = view.as_ref().map_or_else(own, |v| v.no_proxy.clone());
+        context! { no_proxy, ..proxy.value }
+    });
     let value = context! {
         kubeadm,
-        node => context! { proxy => proxy.map(|p| p.value), ..known },
+        node => context! { proxy, ..known },
         cluster => view.map_or_else(|| Value::from(()), |view| view.value()),
         settings => settings.value(),
         identity => secrets::value(node, foreign, identity),
@@ -113,10 +118,7 @@ pub(super) fn build(
         account => Value::from(Serde(account)),
         artefacts => names(inputs.artefacts),
         // They may hold secrets of the cluster's.
-        hooks => match master {
-            true => hooks::value(inputs.hooks),
-            false => hooks::value(&[]),
-        },
+        hooks => hooks::value(if master { inputs.hooks } else { &[] }),
         hosts_file => hosts::with_own_name(hosts, &node.name),
         clock => clock(time),
         node_json => format!("{node_json:#}"),

@@ -26,7 +26,7 @@ pub enum ProxyError {
 
 /// A node's proxy.
 pub(super) struct Proxy {
-    /// What templates see as `node.proxy`.
+    /// What templates see as `node.proxy`, but for its `no_proxy`.
     pub(super) value: Value,
     /// What the inventory wants to be reached without it.
     pub(super) no_proxy: Vec<String>,
@@ -60,7 +60,6 @@ pub(super) fn of(
     let value = context! {
         masked => masked(&url),
         secret => authority(&url).contains('@'),
-        no_proxy => hosts.join(","),
         direct => direct,
         url => url,
     };

@@ -38,7 +38,6 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
 /// Seconds without a heartbeat after which a node is not ready.
 const GRACE: u64 = 40;
 const HEARTBEAT: &str = "standin/heartbeat";
-const HEARTBEAT_POINTER: &str = "/metadata/annotations/standin~1heartbeat";
 
 pub struct Objects {
     file: PathBuf,
@@ -161,7 +160,8 @@ pub fn heartbeat() -> Value {
 
 /// A heartbeat counts by the clock of who receives it.
 pub fn receive(body: &mut Value) {
-    if let Some(beat) = body.pointer_mut(HEARTBEAT_POINTER) {
+    let annotations = body.pointer_mut("/metadata/annotations");
+    if let Some(beat) = annotations.and_then(|all| all.get_mut(HEARTBEAT)) {
         *beat = json!(now().to_string());
     }
 }

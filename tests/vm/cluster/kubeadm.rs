@@ -4,7 +4,7 @@
 use super::{Cluster, is_ready, named, standin};
 use crate::{
     expect::{settle, status},
-    repository::{Package, publish},
+    repository::{Files, Package, publish},
     site::GATEWAY,
     support::{gpg::Gpg, oracle::run},
 };
@@ -143,26 +143,21 @@ fn publish_packages(cluster: &Cluster) {
                  Description: stand-in of {name}\n"
             )
         };
-        // Of the newer ones nobody must ever see more than their name.
-        let files: &[(&str, u32, &[u8])] = match version {
-            VERSION => &[
-                ("/usr/bin/kubelet", 0o755, &program),
-                (unit, 0o644, KUBELET.as_bytes()),
-            ],
-            _ => &[],
-        };
-        packages.push(Package::make(&control("kubelet", ""), files));
-        let files: &[(&str, u32, &[u8])] = match version {
-            VERSION => &[("/usr/bin/kubeadm", 0o755, kubeadm.as_bytes())],
-            _ => &[],
-        };
+        let kubelet = control("kubelet", "");
+        let files = [
+            ("/usr/bin/kubelet", 0o755, &*program),
+            (unit, 0o644, KUBELET.as_bytes()),
+        ];
+        packages.push(Package::make(&kubelet, wanted(version, &files)));
         let depends = "Depends: kubelet, kubectl, cri-tools\n";
-        packages.push(Package::make(&control("kubeadm", depends), files));
-        let files: &[(&str, u32, &[u8])] = match version {
-            VERSION => &[("/usr/bin/kubectl", 0o755, KUBECTL.as_bytes())],
-            _ => &[],
-        };
-        packages.push(Package::make(&control("kubectl", ""), files));
+        for (name, depends, script) in
+            [("kubeadm", depends, &*kubeadm), ("kubectl", "", KUBECTL)]
+        {
+            let path = format!("/usr/bin/{name}");
+            let files = [(&*path, 0o755, script.as_bytes())];
+            let files = wanted(version, &files);
+            packages.push(Package::make(&control(name, depends), files));
+        }
     }
     packages.push(Package::make(
         "Package: cri-tools\nVersion: 1.37.0-1.1\nArchitecture: amd64\n\
@@ -177,4 +172,9 @@ fn publish_packages(cluster: &Cluster) {
     publish(server, path, &packages, Some(&gpg));
     // The archive that the lab image knows has nothing.
     publish(server, "/lab", &[], None);
+}
+
+/// Of other versions nobody must ever see more than their name.
+fn wanted<'f>(version: &str, files: &'f Files<'f>) -> &'f Files<'f> {
+    if version == VERSION { files } else { &[] }
 }
