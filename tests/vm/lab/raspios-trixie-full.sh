@@ -4,7 +4,8 @@
 
 # shellcheck source=tests/vm/lab/raspios-trixie.sh
 . "$here/raspios-trixie.sh"
-packages="$packages build-essential git gdb vim perl python3-numpy
-    python3-scipy python3-pip ffmpeg samba nodejs golang-go linux-image-amd64
-    firmware-linux-free ghostscript imagemagick"
+# One kernel, and that with all modules.
+packages="$(echo "$packages" | sed "s/linux-image-cloud-/linux-image-/")
+    build-essential git gdb vim perl python3-numpy python3-scipy python3-pip
+    ffmpeg samba nodejs golang-go firmware-linux-free ghostscript imagemagick"
 root_spare=300
