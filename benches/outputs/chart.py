@@ -15,7 +15,8 @@ def groups(rows):
 
 def ratio(row, members):
     """How many times as long as the first of the group, which is piflash."""
-    return row["wall"] / members[0]["wall"]
+    times = row["wall"] / members[0]["wall"]
+    return f"{times:.0f}" if times >= 10 else f"{times:.2g}"
 
 
 def size(count):
@@ -31,7 +32,7 @@ def table(rows):
             lines.append([
                 row["name"], f"{row['wall']:.2f}", f"{row['cpu']:.2f}",
                 size(row["peak"]), size(row["written"]),
-                f"{ratio(row, members):.1f}"])
+                ratio(row, members)])
     lines.insert(1, ["---"] + ["---:"] * 5)
     widths = [max(len(line[at]) for line in lines) for at in range(6)]
     text = ""
@@ -61,11 +62,9 @@ def svg(rows):
         y += HEAD - 8
         for row in members:
             kind = "ours" if row is members[0] else "theirs"
-            times = ratio(row, members)
             label = f"{row['wall']:.2f} s"
             if row is not members[0]:
-                label += f" ({times:.0f}x)" if times >= 10 \
-                    else f" ({times:.1f}x)"
+                label += f" ({ratio(row, members)}x)"
             parts.append(
                 f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end">'
                 f"{escape(row['name'])}</text>"

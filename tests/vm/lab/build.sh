@@ -67,6 +67,7 @@ inside() {
     rm -f "$root"/boot/vmlinuz-* "$root"/boot/initrd.img-* \
         "$root"/boot/System.map-* "$root"/vmlinuz* "$root"/initrd.img*
     rm -rf "$root"/var/lib/apt/lists/* "$root"/var/log/apt \
+        "$root"/var/cache/apt/archives/*.deb \
         "$root/etc/apt/apt.conf.d/99mmdebstrap"
     rm -f "$root"/etc/ssh/ssh_host_*_key* "$root/var/lib/dbus/machine-id"
     spare_time "$root"

@@ -1,142 +1,36 @@
 //! Base images for nodes: chosen by what the user named, fetched, opened
 //! once for all nodes that want the same.
 
+mod args;
+mod choice;
+mod listed;
+
+pub(super) use args::{CacheArgs, ImageArgs};
+pub(super) use listed::{catalog, updates_path, wanted};
+
 use std::{
     cell::OnceCell,
     collections::BTreeMap,
-    env,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use clap::Args;
-use minijinja::Value;
-
 use super::{
     downloads::{Order, fetch_all},
     error::{CommandError, Kind, Result},
-    keys::KeyArgs,
 };
 use crate::{
     base::{
         cache::{Cache, Cached, Wanted},
         catalog::{Catalog, Entry},
         digest::Sha256,
-        fetch::{FetchOptions, Proxies},
         image::{Image, ImageError},
-        lock::Lock,
         signature::{Keyring, Verification},
     },
-    inventory::{Node, OsGroup},
+    inventory::Node,
     ui::{Report, Ui},
 };
-
-/// Which base image, and how it may be got.
-#[derive(Args, Clone, Debug)]
-pub(super) struct ImageArgs {
-    /// The base image: an id or alias of `piflash images`, `demo`, the path
-    /// of an .img, raw or as .xz, .gz, .zst or .zip, or a URL [default: the node's `image` in the
-    /// inventory, else the newest of its OS group]
-    #[arg(long, value_name = "IMAGE")]
-    image: Option<String>,
-
-    /// SHA-256 of the file that --image names; a URL needs it
-    #[arg(long, value_name = "HEX", requires = "image")]
-    image_sha256: Option<Sha256>,
-
-    /// Use no network: only images and artefacts that are in the cache
-    #[arg(long)]
-    offline: bool,
-
-    /// Accept a URL without a SHA-256: nothing proves what it is
-    #[arg(long)]
-    insecure: bool,
-
-    #[command(flatten)]
-    keys: KeyArgs,
-
-    #[command(flatten)]
-    cache: CacheArgs,
-}
-
-impl ImageArgs {
-    /// Returns how to download for a node.
-    pub(super) fn options(&self, node: &Node) -> FetchOptions {
-        let text = |variable: &str| {
-            let value = node.rendered(variable, &Value::UNDEFINED).ok()??;
-            value.as_str().map(str::to_owned)
-        };
-        FetchOptions {
-            offline: self.offline,
-            insecure: self.insecure,
-            proxies: Proxies::from_environment().overridden(
-                text("proxy_url").as_deref(),
-                text("no_proxy").as_deref(),
-            ),
-            ..FetchOptions::default()
-        }
-    }
-
-    /// Returns the cache.
-    pub(super) fn cache(&self) -> Result<Cache> {
-        self.cache.cache()
-    }
-
-    /// Returns where the cache is.
-    pub(super) fn cache_args(&self) -> &CacheArgs {
-        &self.cache
-    }
-
-    /// Returns the same with the image of the catalogue that `node` was
-    /// built from, unless another is asked for: the newest may be newer.
-    pub(super) fn recorded(&self, lock: &Lock, node: &str) -> Self {
-        let mut this = self.clone();
-        if let Some(image) = lock.image(node)
-            && this.image.is_none()
-            && image.download_sha256.is_some()
-            && let Ok(catalog) = catalog(self.cache().ok().as_ref())
-            && catalog.find(&image.name).is_ok_and(|e| e.id == image.name)
-        {
-            this.image = Some(image.name.clone());
-        }
-        this
-    }
-}
-
-/// Where downloaded images are kept.
-#[derive(Args, Clone, Debug)]
-pub(super) struct CacheArgs {
-    /// Where downloaded images are kept [default: piflash/ in
-    /// $XDG_CACHE_HOME or ~/.cache]
-    #[arg(long, value_name = "DIR", env = "PIFLASH_CACHE")]
-    cache_dir: Option<PathBuf>,
-}
-
-impl CacheArgs {
-    /// Returns the cache.
-    pub(super) fn cache(&self) -> Result<Cache> {
-        let get = |name: &str| env::var_os(name).map(PathBuf::from);
-        self.cache_dir
-            .clone()
-            .or_else(|| Cache::usual_dir(get))
-            .map(Cache::open)
-            .ok_or_else(|| {
-                CommandError::usage("there is no home directory for a cache")
-                    .hint("give a directory: --cache-dir, or PIFLASH_CACHE")
-            })
-    }
-}
-
-/// What the user named.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Choice {
-    Demo,
-    /// With the digest that the file has to have, where one is given.
-    File(PathBuf, Option<Sha256>),
-    /// An id of the catalogue.
-    Catalog(String),
-    Url(String, Option<Sha256>),
-}
+use choice::Choice;
 
 /// The base images of one run.
 pub(super) struct Shelf {
@@ -290,70 +184,6 @@ impl Shelf {
         Ok(image)
     }
 
-    /// `--image` counts from where the command runs, `image` of the
-    /// inventory from where the inventory is.
-    fn choose(&self, node: &Node) -> Result<Choice> {
-        let stock = node.os.map(|os| match os {
-            OsGroup::RaspberryPiOs => "raspios",
-            OsGroup::Ubuntu => "ubuntu",
-        });
-        let of_node = node.image_sha256.as_deref();
-        let of_node = of_node.and_then(|text| text.parse().ok());
-        let (text, sha256, folder) = match (&self.args.image, &node.image) {
-            (Some(text), _) => {
-                (text.as_str(), self.args.image_sha256, Path::new(""))
-            }
-            (None, Some(text)) => {
-                (text.as_str(), of_node, self.folder.as_path())
-            }
-            (None, None) => {
-                let stock = stock.ok_or_else(|| {
-                    CommandError::usage(format!(
-                        "no base image for {}",
-                        node.name
-                    ))
-                    .hint(
-                        "put it into the group raspbian or ubuntu, set \
-                         `image` in the inventory, or give --image",
-                    )
-                })?;
-                (stock, of_node, Path::new(""))
-            }
-        };
-        if text == "demo" {
-            if sha256.is_some() {
-                let what = format!("no base image for {}", node.name);
-                let report = Report::new(what)
-                    .cause("a SHA-256 was given for the demo image")
-                    .hint(
-                        "the demo image is made by piflash itself: leave \
-                         image_sha256 out",
-                    );
-                return Err(CommandError::new(Kind::Usage, report));
-            }
-            return Ok(Choice::Demo);
-        }
-        if text.starts_with("https://") || text.starts_with("http://") {
-            return Ok(Choice::Url(text.to_owned(), sha256));
-        }
-        if let Some((scheme, _)) = text.split_once("://") {
-            let what = format!("no base image for {}", node.name);
-            let report = Report::new(what)
-                .cause(format!("piflash downloads nothing by {scheme}"))
-                .hint("give an http or https URL, or download it yourself");
-            return Err(CommandError::new(Kind::Usage, report));
-        }
-        let path = folder.join(text);
-        if is_path(text) || path.exists() {
-            return Ok(Choice::File(path, sha256));
-        }
-        let entry = self.entry(&node.name, text)?;
-        if let Some(sha256) = sha256 {
-            check_given(&node.name, entry, sha256)?;
-        }
-        Ok(Choice::Catalog(entry.id.clone()))
-    }
-
     /// Finds an image of the catalogue for nodes of these names.
     fn entry(&self, nodes: &str, name: &str) -> Result<&Entry> {
         let catalog = match self.catalog.get() {
@@ -384,41 +214,6 @@ fn warn_unsigned(order: &Order, cached: &Cached, ui: &Ui) {
     }
 }
 
-/// Returns the catalogue, with what lists have added since.
-pub(super) fn catalog(cache: Option<&Cache>) -> Result<Catalog> {
-    let mut catalog = Catalog::embedded()
-        .map_err(|e| CommandError::failed("cannot read the catalogue", &e))?;
-    if let Some(cache) = cache {
-        let path = updates_path(cache);
-        catalog.load(&path).map_err(|e| {
-            CommandError::failed("cannot read the updates of the catalogue", &e)
-                .hint(format!(
-                    "remove {}; piflash images update makes it anew",
-                    path.display()
-                ))
-        })?;
-    }
-    Ok(catalog)
-}
-
-/// Where the cache has what lists have added to the catalogue.
-pub(super) fn updates_path(cache: &Cache) -> PathBuf {
-    cache.dir().join("catalog.json")
-}
-
-/// Returns what the cache needs to know of an image of the catalogue.
-pub(super) fn wanted(entry: &Entry) -> Wanted {
-    Wanted {
-        url: entry.url.clone(),
-        download_sha256: entry.download.sha256,
-        download_size: entry.download.size,
-        image_sha256: entry.image.sha256,
-        image_size: entry.image.size,
-        trust: entry.verification(),
-        signed: Some(entry.signature()),
-    }
-}
-
 /// Returns what the cache needs to know of an image behind a URL.
 fn wanted_url(url: &str, sha256: Option<Sha256>) -> Wanted {
     Wanted {
@@ -432,37 +227,9 @@ fn wanted_url(url: &str, sha256: Option<Sha256>) -> Wanted {
     }
 }
 
-/// Nothing in the catalogue has such a name.
-fn is_path(text: &str) -> bool {
-    let ends = [".img", ".xz", ".gz", ".zst", ".zip"];
-    text.contains('/') || ends.iter().any(|end| text.ends_with(end))
-}
-
 fn file_name(url: &str) -> &str {
     let name = url.rsplit('/').next().unwrap_or(url);
     name.split(['?', '#']).next().unwrap_or(name)
-}
-
-/// A digest that is given beside a name of the catalogue must be one of what
-/// the name means now.
-fn check_given(node: &str, entry: &Entry, given: Sha256) -> Result<()> {
-    let known = [entry.download.sha256, entry.image.sha256];
-    if known.contains(&Some(given)) {
-        return Ok(());
-    }
-    let known: Vec<String> =
-        known.iter().flatten().map(Sha256::to_string).collect();
-    let report = Report::new(format!("no usable image for {node}"))
-        .cause(format!(
-            "{} has the SHA-256 {}, not {given}",
-            entry.id,
-            known.join(" and, unpacked, ")
-        ))
-        .hint(
-            "an alias means a newer image after a while: name the image by \
-             its id, or leave the SHA-256 out, which the catalogue knows",
-        );
-    Err(CommandError::new(Kind::Usage, report))
 }
 
 /// A catalogue's row and the image behind it must agree on what it is.
