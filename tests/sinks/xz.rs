@@ -238,7 +238,7 @@ fn a_prepared_base_makes_changes_cheap() {
     let hot = [(5 * MIB + 100, 10)];
     let written =
         prepare(&base, Some(&source), &hot, &out, &QUICK, &Silent).unwrap();
-    // The second block of two: 1 MiB before, 256 KiB, the rest.
+    // The second block of two: 1 MiB before, 128 KiB, the rest.
     assert_eq!((written.copied, written.encoded), (1, 3));
     let prepared = XzBase::open(&out).unwrap();
     let overlay = Overlay::new(Arc::new(base.clone()));
@@ -251,7 +251,7 @@ fn a_prepared_base_makes_changes_cheap() {
     assert!(unpack(&dest, "-T0").unwrap() == base);
     let sizes: Vec<u64> =
         list(&dest).unwrap().iter().map(|block| block.len).collect();
-    let fine = 256 << 10;
+    let fine = 128 << 10;
     assert_eq!(sizes, [4 * MIB, MIB, fine, 3 * MIB - fine]);
     assert!(list(&dest).unwrap().iter().all(|block| block.sizes == "cu"));
 }

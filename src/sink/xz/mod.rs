@@ -22,7 +22,7 @@ pub use base::XzBase;
 use std::{fs::File, io, path::Path, thread};
 
 /// Coarse blocks are those of `xz -6`.
-const GRAIN: Grain = Grain { coarse: 24 << 20, fine: 256 << 10 };
+const GRAIN: Grain = Grain { coarse: 24 << 20, fine: 128 << 10 };
 
 /// How to write an .xz file.
 #[derive(Clone, Copy, Debug)]
