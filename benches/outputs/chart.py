@@ -61,7 +61,7 @@ def svg(rows):
                      f"{escape(group)}</text>")
         y += HEAD - 8
         for row in members:
-            kind = "ours" if row is members[0] else "theirs"
+            kind = "ours" if row["name"].startswith("piflash") else "theirs"
             label = f"{row['wall']:.2f} s"
             if row is not members[0]:
                 label += f" ({ratio(row, members)}x)"
