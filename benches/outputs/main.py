@@ -8,7 +8,8 @@ It builds piflash (release) and a made image of 2.7 GB out of Debian's
 packages (tests/vm/lab; needs mmdebstrap and some minutes, once), measures
 wall time, processor time, peak memory and bytes written of every way, checks
 that each result is what it should be, and prints a table of ratios. The chart
-goes to target/bench-outputs/chart.svg. As root with loop devices it measures
+goes to target/bench-outputs/chart.svg (that of the README is one of these,
+copied to benches/outputs/chart.svg). As root with loop devices it measures
 reflinks on xfs and btrfs too. Needs about 25 GB in --dir.
 
     --image FILE   a raw image of a Raspberry Pi in place of the made one
