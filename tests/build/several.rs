@@ -182,7 +182,11 @@ fn several_that_fail_are_all_named() {
 }
 
 fn start(env: &Env, build_dir: &str) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_piflash"))
+    // What a shell starts in the background ignores Ctrl-C, and so would
+    // this when the tests are run there.
+    Command::new("/usr/bin/env")
+        .arg("--default-signal=INT")
+        .arg(env!("CARGO_BIN_EXE_piflash"))
         .args(["--progress", "json", "build", "--all"])
         .args(["--build-dir", build_dir])
         .env_clear()
