@@ -41,6 +41,8 @@ ENV = {
     "LC_ALL": "C.UTF-8",
     "SOURCE_DATE_EPOCH": "1781740800",
 }
+# Files that are put into an image by hand.
+FILES = 60
 
 
 class Cost:
@@ -167,8 +169,16 @@ class Bench:
 
     # By hand.
 
+    def files(self):
+        """A directory of as many files as piflash puts into an image."""
+        tree = self.dir / "hand/cluster"
+        tree.mkdir(exist_ok=True)
+        for n in range(FILES):
+            (tree / str(n)).write_text("a file of a node\n" * 20)
+        return tree
+
     def by_hand(self, image):
-        """Commands that put as many files into an image as piflash does."""
+        """Commands that put these files into an image."""
         def start(number):
             table = json.loads(subprocess.run(
                 ["sfdisk", "-J", image], env=self.env, check=True,
@@ -176,22 +186,18 @@ class Bench:
             parts = table["partitiontable"]["partitions"]
             return parts[number]["start"] * 512
 
-        source = self.dir / "hand/file"
-        source.write_text("a file of a node\n" * 20)
+        tree = self.files()
         script = self.dir / "hand/debugfs"
         lines = ["mkdir /etc/cluster"]
-        lines += [f"write {source} /etc/cluster/{n}" for n in range(60)]
+        lines += [f"write {tree}/{n} /etc/cluster/{n}" for n in range(FILES)]
         script.write_text("\n".join(lines) + "\n")
         return (f"debugfs -w -f {script} '{{}}?offset={start(1)}' "
                 f">/dev/null 2>&1; mcopy -o -i '{{}}@@{start(0)}' "
-                f"{source} ::cluster.txt")
+                f"{tree}/0 ::cluster.txt")
 
     def guestfish(self, image):
         """The same in a virtual machine. Starting it is most of the work."""
-        tree = self.dir / "hand/cluster"
-        tree.mkdir(exist_ok=True)
-        for n in range(60):
-            (tree / str(n)).write_text("a file of a node\n" * 20)
+        tree = self.files()
         return ("LIBGUESTFS_BACKEND=direct "
                 "LIBGUESTFS_BACKEND_SETTINGS=force_tcg "
                 f"guestfish --format=raw -a {image} run : "
