@@ -178,6 +178,28 @@ fn assert_command_line(image: &Path, case: &Case) {
     assert_eq!(line.trim_end().lines().count(), 1, "{line}");
 }
 
+/// A line of a plan or of a tree, without size and digest of piflash's own
+/// first-boot files: a change of one of them must not touch every case.
+fn own_file_masked(line: &str) -> String {
+    const OWN: [&str; 2] = ["/usr/local/", "piflash-firstboot.service"];
+    let is_own = OWN.iter().any(|own| line.contains(own));
+    let words: Vec<&str> = line.split(' ').collect();
+    match *words.as_slice() {
+        // `+ root/PATH MODE OWNER SIZE DIGEST`
+        [sign, path, mode, owner, size, digest]
+            if is_own && digest.len() == 64 && size != "-" =>
+        {
+            format!("{sign} {path} {mode} {owner} * *")
+        }
+        // `  root write MODE OWNER PATH (SIZE bytes)`
+        [.., size, "bytes)"] if is_own && size.starts_with('(') => {
+            let (kept, _) = line.rsplit_once('(').expect("size begins with it");
+            format!("{kept}(* bytes)")
+        }
+        _ => line.to_owned(),
+    }
+}
+
 fn becomes_a_node(name: &str, variant: &str) {
     let dash = if variant.is_empty() { "" } else { "-" };
     let case = Case::load(name);
@@ -221,10 +243,14 @@ fn becomes_a_node(name: &str, variant: &str) {
                 None => line,
             }
         });
-    let changes = changes.collect::<Vec<_>>().join("\n");
+    let changes: Vec<String> =
+        changes.map(|line| own_file_masked(&line)).collect();
+    let changes = changes.join("\n");
+    let plan: Vec<String> = plan.stdout.lines().map(own_file_masked).collect();
+    let plan = plan.join("\n") + "\n";
     let of = |kind: &str| format!("{variant}{dash}{kind}");
     snapshots(name).bind(|| {
-        insta::assert_snapshot!(of("plan"), plan.stdout);
+        insta::assert_snapshot!(of("plan"), plan);
         insta::assert_snapshot!(of("files"), contents(&json.stdout));
         insta::assert_snapshot!(of("tree"), changes);
     });
