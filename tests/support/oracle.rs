@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Programs and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 27] = [
+const PACKAGES: [(&str, &str); 29] = [
     ("bmaptool", "bmap-tools"),
     ("debugfs", "e2fsprogs"),
     ("dumpe2fs", "e2fsprogs"),
@@ -38,6 +38,8 @@ const PACKAGES: [(&str, &str); 27] = [
     ("shellcheck", "shellcheck"),
     ("python3", "python3"),
     ("xz", "xz-utils"),
+    ("systemctl", "systemd"),
+    ("systemd-analyze", "systemd"),
     ("zstd", "zstd"),
 ];
 
