@@ -1,12 +1,14 @@
 //! The shell that runs on the node, under dash and busybox.
 
 mod by_hand;
+pub mod certificates;
 mod cuts;
 mod down;
 mod host_keys;
 mod k3s;
 mod kubeadm;
 pub mod node;
+mod output;
 mod proxy;
 mod runner;
 pub mod steps;
