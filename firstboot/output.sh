@@ -33,16 +33,20 @@ run_logged() {
 follow() {
     ended=
     trap 'ended=yes' TERM
-    told=
+    told='' line='' before=
     silent=$tell_every
     while kill -0 "$1"; do
         sleep "$log_every" &
         [ -n "$ended" ] || wait $!
         kill $!
         [ -z "$ended" ] || exit 0
-        add_output lines
         silent=$((silent + ${log_every%.*}))
-        line=$(last_line "$output")
+        size=$(wc -c <"$output")
+        if [ "$size" != "$before" ]; then
+            before=$size
+            add_output lines
+            line=$(last_line "$output")
+        fi
         if [ "$silent" -ge "$tell_every" ] && [ "$line" != "$told" ]; then
             "$tell" "$line"
             told=$line

@@ -37,7 +37,7 @@ pub struct NodeStatus {
     /// The last line that the step at work has printed, or empty.
     pub output: String,
     /// The certificate that ends first, on a member of a cluster.
-    pub certificate: Option<CertificateEnd>,
+    pub certificate: Option<Box<CertificateEnd>>,
 }
 
 /// A certificate of a node that ends.
@@ -216,10 +216,12 @@ fn read(output: &Output) -> Result<NodeStatus, Trouble> {
         since: clean(&raw.since, 30),
         error: clean(&raw.error, 300),
         output: clean(&raw.output, 300),
-        certificate: raw.certificates.map(|first| CertificateEnd {
-            days: first.days,
-            end: clean(&first.end, 30),
-            file: clean(&first.file, 100),
+        certificate: raw.certificates.map(|first| {
+            Box::new(CertificateEnd {
+                days: first.days,
+                end: clean(&first.end, 30),
+                file: clean(&first.file, 100),
+            })
         }),
     })
 }

@@ -118,7 +118,7 @@ fn notes(known: &Known<'_>) -> Vec<String> {
                 }));
             }
             Some(Answer::Told(status)) => {
-                let first = status.certificate.as_ref();
+                let first = status.certificate.as_deref();
                 let note = first.and_then(|it| certificates::note(node, it));
                 notes.extend(note);
             }
@@ -261,7 +261,7 @@ fn node_json<'k>(
             row.since = &status.since;
             row.error.clone_from(&status.error);
             row.output = &status.output;
-            row.certificate = status.certificate.as_ref();
+            row.certificate = status.certificate.as_deref();
         }
         Answer::Trouble(trouble) => {
             row.state = trouble.name();
