@@ -9,6 +9,8 @@
 
 # shellcheck source=firstboot/report.sh
 . "${PIFLASH_ROOT:-}/usr/local/lib/piflash/report.sh"
+# shellcheck source=firstboot/certificates.sh
+. "$lib/certificates.sh"
 
 data=$config/k8s
 # shellcheck disable=SC2034 # for those who read this file
@@ -114,33 +116,78 @@ seed() {
     (umask 077 && cp -R "$data/pki" "$kubernetes/pki")
 }
 
+# How long the certificates of the control plane are good for, as kubeadm is
+# told: as long as the first of the cluster's authorities, whose end nothing
+# that they sign can outlive. Less an hour, as kubeadm counts from when it
+# starts.
+validity_period() {
+    end=$(certificate_ends "$data"/pki/*.crt "$data"/pki/etcd/*.crt |
+        first_end)
+    end=${end%% *}
+    [ -n "$end" ] || fail "no certificate of an authority in $data/pki"
+    hours=$(((end - $(date +%s)) / 3600 - 1))
+    [ "$hours" -gt 0 ] || fail "the cluster's authorities end at" \
+        "$(date -u -d "@$end" +%Y-%m-%dT%H:%M:%SZ), and the clock says $(now)"
+    echo "${hours}h0m0s"
+}
+
+# Where this node's name servers are: a pod that were given the stub of
+# systemd-resolved would ask itself.
+resolv_conf() {
+    if systemctl is-active --quiet systemd-resolved.service; then
+        echo /run/systemd/resolve/resolv.conf
+    else
+        echo /etc/resolv.conf
+    fi
+}
+
+# kubeadm_config VERSION: the node's configuration, with what only the running
+# node knows.
+kubeadm_config() {
+    period=
+    if grep -q '^certificateValidityPeriod:' "$data/kubeadm.yaml"; then
+        period=$(validity_period) || return 1
+    fi
+    servers=$(resolv_conf)
+    # v1beta4 has a list of flags, v1beta3 a mapping.
+    sed -e "s|^kubernetesVersion: .*|kubernetesVersion: $1|" \
+        -e "s|^\(certificateValidityPeriod: \).*|\1$period|" \
+        -e "/^  - name: resolv-conf\$/{n;s|value: .*|value: $servers|;}" \
+        -e "s|^\(    resolv-conf: \).*|\1$servers|" "$data/kubeadm.yaml"
+}
+
+# Why kubeadm failed, of what it has printed. Up to 1.33 its checks are part
+# of the error, since then they stand before a last line that says nothing.
+kubeadm_reason() {
+    awk '/\[ERROR / {
+        sub(/^[ \t]+/, "")
+        all = all (all == "" ? "" : "; ") $0
+    }
+    tolower($0) ~ /^error/ { last = $0 }
+    END { print all == "" ? last : all }' "$1"
+}
+
 # run_kubeadm WORD...: with the node's configuration, for the version that is
 # installed. Tokens do not come into the log.
 run_kubeadm() {
     version=$(kubeadm version -o short) || fail "kubeadm does not run"
-    (
-        umask 077
-        sed "s/^kubernetesVersion: .*/kubernetesVersion: $version/" \
-            "$data/kubeadm.yaml" >"$run/kubeadm.yaml"
-    ) || fail "cannot write $run/kubeadm.yaml"
+    (umask 077 && kubeadm_config "$version" >"$run/kubeadm.yaml") || exit 1
     echo "kubeadm $* ($version)"
-    rm -f "$run/kubeadm.code" "$run/kubeadm.output"
+    rm -f "$run/kubeadm.code"
+    (umask 077 && : >"$run/kubeadm.output")
     {
         code=0
         kubeadm "$@" --config "$run/kubeadm.yaml" 2>&1 || code=$?
         echo "$code" >"$run/kubeadm.code"
-    } | while IFS= read -r line; do
-        printf '%s\n' "$line" |
-            sed 's/[a-z0-9]\{6\}\.[a-z0-9]\{16\}/***/g' |
-            tee -a "$run/kubeadm.output"
+    } | while IFS= read -r line || [ -n "$line" ]; do
+        # Line by line: not every sed has -u.
+        printf '%s\n' "$line" | mask | tee -a "$run/kubeadm.output"
     done
-    rm -f "$run/kubeadm.yaml"
-    if [ "$(cat "$run/kubeadm.code")" != 0 ]; then
-        # What it says last is how to see a stack trace.
-        why=$(grep -i -e '\[ERROR' -e '^error' "$run/kubeadm.output" |
-            tail -n 1)
+    why=$(kubeadm_reason "$run/kubeadm.output")
+    # All of it is in the log.
+    rm -f "$run/kubeadm.yaml" "$run/kubeadm.output"
+    [ "$(cat "$run/kubeadm.code")" = 0 ] ||
         fail "kubeadm $1 failed: ${why:-see the log}"
-    fi
 }
 
 # Writes down that this node is one of its cluster.

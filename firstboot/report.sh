@@ -47,12 +47,21 @@ forget() {
     rm -f "$@" && flush "${1%/*}"
 }
 
-# Hides the name and password of every URL.
+esc=$(printf '\033')
+# Hides what must not be read: the name and password of every URL, bootstrap
+# tokens of Kubernetes and tokens of k3s. Colours and what else is for
+# terminals goes.
 mask() {
-    sed 's|://[^/[:space:]]*@|://***@|g'
+    tr '\r' '\n' | tr -d '\000-\010\013-\032\034-\037\177' | sed -E \
+        -e "s|$esc\[[0-9;?]*[ -/]*[@-~]||g; s|$esc||g" \
+        -e 's|://[^/[:space:]]*@|://***@|g' \
+        -e 's/(K10[0-9a-f]{64}::)[^[:space:]"'\'']+/\1***/g' \
+        -e 's/(^|[^a-z0-9])[a-z0-9]{6}\.[a-z0-9]{16}($|[^a-z0-9])/\1***\2/g' \
+        -e 's/(^|[^a-z0-9])[a-z0-9]{6}\.[a-z0-9]{16}($|[^a-z0-9])/\1***\2/g'
 }
 
-# Adds standard input to the log, which is bounded: one old one is kept.
+# Adds standard input to the log, which is bounded: one old one is kept, and
+# of very much at once the end.
 record() {
     if [ -e "$log" ] && [ "$(wc -c <"$log")" -ge "$log_limit" ]; then
         mv -f "$log" "$log.1"
@@ -61,7 +70,7 @@ record() {
         (umask 027 && : >"$log")
         chgrp adm "$log" 2>/dev/null
     fi
-    mask >>"$log"
+    mask | tail -c "$log_limit" >>"$log"
 }
 
 # The console and the journal see it too.
@@ -73,7 +82,7 @@ say() {
 
 # As text of one line that JSON takes: ASCII without control characters.
 plain() {
-    printf '%s' "$1" | tr '\n\t' '  ' | mask |
+    printf '%s' "$1" | mask | tr '\n\t' '  ' |
         tr -c '\040-\176' '?' | cut -c 1-300
 }
 
@@ -84,7 +93,7 @@ quote() {
 
 # The last line that says something, of a file.
 last_line() {
-    tail -n 20 "$1" | grep '[^[:space:]]' | tail -n 1
+    tail -n 20 "$1" | mask | grep '[^[:space:]]' | tail -n 1
 }
 
 # Where the inventory has no use for it, the LED is left alone.
@@ -105,6 +114,20 @@ node_name() {
 # read-only: the card has done its duty without.
 status() {
     since=$(now)
+    write_status "$@"
+    boot=$(head -n 1 "$config/boot" 2>/dev/null)
+    if [ -n "$boot" ] && [ -d "$root$boot" ]; then
+        card=$root$boot/piflash-status.txt
+        put "$card" <"$state/status.txt" 2>/dev/null ||
+            rm -f "$card.tmp" 2>/dev/null
+    fi
+}
+
+# write_status STATE STEP ATTEMPT DONE STEPS ERROR [OUTPUT]
+# The status but for the FAT partition, which has no journal: it is written
+# to only where the state changes. OUTPUT is the last line that the step at
+# work has printed.
+write_status() {
     percent=100
     [ "$5" -eq 0 ] || percent=$(($4 * 100 / $5))
     {
@@ -112,7 +135,8 @@ status() {
         printf ',"state":%s,"step":%s' "$(quote "$1")" "$(quote "$2")"
         printf ',"attempt":%d,"done":%d,"steps":%d' "$3" "$4" "$5"
         printf ',"percent":%d,"since":%s' "$percent" "$(quote "$since")"
-        printf ',"error":%s}\n' "$(quote "$6")"
+        printf ',"error":%s,"output":%s}\n' "$(quote "$6")" \
+            "$(quote "${7:-}")"
     } | put "$state/status.json"
     {
         printf 'node:    %s\n' "$(plain "$(node_name)")"
@@ -121,13 +145,8 @@ status() {
         [ -z "$2" ] || printf 'step:    %s, attempt %d\n' "$2" "$3"
         printf "since:   %s (UTC, by the node's clock)\n" "$since"
         [ -z "$6" ] || printf 'error:   %s\n' "$(plain "$6")"
+        [ -z "${7:-}" ] || printf 'output:  %s\n' "$(plain "$7")"
     } | put "$state/status.txt"
-    boot=$(head -n 1 "$config/boot" 2>/dev/null)
-    if [ -n "$boot" ] && [ -d "$root$boot" ]; then
-        card=$root$boot/piflash-status.txt
-        put "$card" <"$state/status.txt" 2>/dev/null ||
-            rm -f "$card.tmp" 2>/dev/null
-    fi
     [ ! -e "$log" ] || flush "$log"
     show_led "$1" "${failures:-0}"
 }

@@ -34,6 +34,22 @@ pub struct NodeStatus {
     pub since: String,
     /// The last error, or empty.
     pub error: String,
+    /// The last line that the step at work has printed, or empty.
+    pub output: String,
+    /// The certificate that ends first, on a member of a cluster.
+    pub certificate: Option<Box<CertificateEnd>>,
+}
+
+/// A certificate of a node that ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CertificateEnd {
+    /// Days that it is still good for, rounded down; less than zero once it
+    /// is over.
+    pub days: i64,
+    /// Its end, by UTC: `2027-11-30T06:40:00Z`.
+    pub end: String,
+    /// Where the node has it.
+    pub file: String,
 }
 
 /// What came of asking a node.
@@ -150,6 +166,20 @@ struct Raw {
     since: String,
     #[serde(default)]
     error: String,
+    // Those below are of later nodes.
+    #[serde(default)]
+    output: String,
+    certificates: Option<RawCertificates>,
+}
+
+/// As firstboot/piflash-node adds it.
+#[derive(Deserialize)]
+struct RawCertificates {
+    days: i64,
+    #[serde(default)]
+    end: String,
+    #[serde(default)]
+    file: String,
 }
 
 fn read(output: &Output) -> Result<NodeStatus, Trouble> {
@@ -185,6 +215,14 @@ fn read(output: &Output) -> Result<NodeStatus, Trouble> {
         percent: raw.percent.map(|percent| percent.min(100)),
         since: clean(&raw.since, 30),
         error: clean(&raw.error, 300),
+        output: clean(&raw.output, 300),
+        certificate: raw.certificates.map(|first| {
+            Box::new(CertificateEnd {
+                days: first.days,
+                end: clean(&first.end, 30),
+                file: clean(&first.file, 100),
+            })
+        }),
     })
 }
 
@@ -209,6 +247,15 @@ mod tests {
         let status = answer(0, r#"{"version":1,"state":"not started"}"#);
         let status = status.unwrap();
         assert_eq!((&*status.state, status.percent), ("not started", None));
+        assert_eq!((&*status.output, status.certificate), ("", None));
+        let status = answer(
+            0,
+            r#"{"version":1,"state":"done","output":"Setting up kubelet","certificates":{"days":-2,"end":"2027-11-30T06:40:00Z","file":"/etc/kubernetes/pki/apiserver.crt"}}"#,
+        )
+        .unwrap();
+        assert_eq!(status.output, "Setting up kubelet");
+        let first = status.certificate.unwrap();
+        assert_eq!((first.days, &*first.end), (-2, "2027-11-30T06:40:00Z"));
     }
 
     #[test]
@@ -222,6 +269,16 @@ mod tests {
             (0, r#"{"version":1,"state":"\u001b[2J"}"#, "no state"),
             (0, r#"{"version":1,"state":"x","attempt":-1}"#, "invalid value"),
             (0, r#"{"version":1,"state":"x","percent":1e99}"#, "invalid type"),
+            (
+                0,
+                r#"{"version":1,"state":"x","certificates":7}"#,
+                "invalid type",
+            ),
+            (
+                0,
+                r#"{"version":1,"state":"x","certificates":{"days":1e99}}"#,
+                "invalid type",
+            ),
             (1, r#"{"version":1,"state":"done"}"#, "exit code 1: sh: boom"),
         ] {
             let error = answer(code, stdout).unwrap_err();

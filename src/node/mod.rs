@@ -17,7 +17,7 @@ mod pool;
 mod ssh;
 pub mod text;
 
-pub use answer::{Answer, NodeStatus, Trouble, ask};
+pub use answer::{Answer, CertificateEnd, NodeStatus, Trouble, ask};
 pub use api::{Api, ApiError, Registered};
 pub use kubeconfig::{Kubeconfig, KubeconfigError};
 pub use pool::ask_all;

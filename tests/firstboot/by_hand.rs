@@ -20,7 +20,7 @@ fn stderr(output: &Output) -> String {
 }
 
 /// Waits for something that must come, so that a test that fails ends.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
         assert!(begin.elapsed() < Duration::from_secs(120), "no {what}");
@@ -95,7 +95,7 @@ fn what_changes_the_node_is_for_root() {
     }
 }
 
-fn spawn(node: &Node<'_>) -> Child {
+pub fn spawn(node: &Node<'_>) -> Child {
     node.command("provision", &[]).stdout(Stdio::null()).spawn().unwrap()
 }
 
@@ -163,11 +163,11 @@ fn logs_follow_what_a_step_prints() {
                 while [ ! -e $PIFLASH_ROOT/go ]; do sleep 0.05; done\n\
                 echo ended";
     for shell in SHELLS {
-        let node = Node::new(shell, &[("10-slow", slow)]);
+        let mut node = Node::new(shell, &[("10-slow", slow)]);
+        node.set("PIFLASH_LOG_EVERY", "0.05");
         let mut runner = spawn(&node);
         until("output", || {
-            node.exists("var/lib/piflash/output")
-                && node.read("var/lib/piflash/output").contains("begun")
+            node.exists("var/log/piflash.log") && node.log().contains("begun")
         });
         let logs = stdout(&node.run(TOOL, &["logs"]));
         assert!(logs.ends_with("begun http://***@c/\n"), "{logs}");

@@ -1,6 +1,7 @@
 //! The shell that runs on the node, under dash and busybox.
 
 mod by_hand;
+pub mod certificates;
 mod cuts;
 mod down;
 mod host_keys;
@@ -9,6 +10,7 @@ mod kubeadm;
 mod led;
 mod marks;
 pub mod node;
+mod output;
 mod proxy;
 mod runner;
 pub mod steps;

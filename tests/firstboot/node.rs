@@ -54,7 +54,9 @@ impl<'s> Node<'s> {
         node.write("run/systemd/timesync/synchronized", "");
         fs::create_dir_all(node.path("boot/firmware")).unwrap();
         fs::create_dir_all(node.path("usr/local/lib/piflash/steps")).unwrap();
-        for file in ["report.sh", "apt.sh", "provision", "piflash-node"] {
+        for file in
+            ["report.sh", "output.sh", "apt.sh", "provision", "piflash-node"]
+        {
             node.install(file, file);
         }
         for (name, script) in steps {
@@ -115,9 +117,16 @@ impl<'s> Node<'s> {
         fs::set_permissions(self.path(path), mode).unwrap();
     }
 
-    /// Puts a program first in the path.
+    /// Puts a program first in the path. A `sleep` is that between looks and
+    /// attempts: who copies a step's output to the log rests as always.
     pub fn program(&self, name: &str, lines: &str) {
-        self.script(&format!("programs/{name}"), lines);
+        let lines = match name {
+            "sleep" => {
+                format!("[ \"$1\" != 2 ] || exec /bin/sleep 2\n{lines}")
+            }
+            _ => lines.to_owned(),
+        };
+        self.script(&format!("programs/{name}"), &lines);
     }
 
     /// Installs a file of `firstboot/`, for the node's shell.

@@ -33,6 +33,13 @@ fn every_key_is_known_to_its_version() {
             let objects = objects(&inventory(&vars), node);
             let api = format!("kubeadm.k8s.io/v1beta{beta}");
             assert_eq!(objects[0]["apiVersion"], api, "{version}");
+            // Each node has its own name servers, in either form.
+            let arguments = &objects[0]["nodeRegistration"]["kubeletExtraArgs"];
+            let own = match beta {
+                3 => &arguments["resolv-conf"],
+                _ => &arguments[0]["value"],
+            };
+            assert_eq!(own, "/etc/resolv.conf", "{arguments}");
         }
     }
     objects(&inventory("    node_taints: []\n"), "node4");
@@ -54,8 +61,13 @@ fn the_first_master_begins_the_cluster() {
     let node = &init["nodeRegistration"];
     assert_eq!(node["name"], "node1");
     assert_eq!(node["criSocket"], "unix:///run/containerd/containerd.sock");
-    let ip = json!([{"name": "node-ip", "value": "192.168.71.21"}]);
-    assert_eq!(node["kubeletExtraArgs"], ip);
+    let arguments = json!([
+        {"name": "resolv-conf", "value": "/etc/resolv.conf"},
+        {"name": "node-ip", "value": "192.168.71.21"},
+    ]);
+    assert_eq!(node["kubeletExtraArgs"], arguments);
+    // On the node it becomes what is left of the authorities' lives.
+    assert_eq!(cluster["certificateValidityPeriod"], "8760h0m0s");
     assert!(node.get("taints").is_none(), "kubeadm's own: {node}");
     assert_eq!(cluster["kubernetesVersion"], "v1.37.1");
     assert_eq!(cluster["controlPlaneEndpoint"], "api.lan:7443");
@@ -140,6 +152,9 @@ fn without_an_address_none_is_told() {
         .replace("    gateway: 192.168.71.1\n", "");
     let objects = objects(&by_name, "node1");
     assert_eq!(objects[0]["localAPIEndpoint"], json!({"bindPort": 6443}));
-    assert!(objects[0]["nodeRegistration"].get("kubeletExtraArgs").is_none());
+    let arguments = json!([
+        {"name": "resolv-conf", "value": "/etc/resolv.conf"},
+    ]);
+    assert_eq!(objects[0]["nodeRegistration"]["kubeletExtraArgs"], arguments);
     assert_eq!(objects[1]["controlPlaneEndpoint"], "one.lan:6443");
 }

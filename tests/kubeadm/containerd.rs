@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::{plan, single, text};
 use crate::support::oracle;
 
+/// What the step puts in place of `@sandbox@`.
+const PAUSE: &str = "mirror.lan/pause:3.99";
 const CRI: &str = "io.containerd.cri.v1";
 
 /// Python's reader of TOML (Python since 3.11).
@@ -68,6 +70,13 @@ fn settings(config: &Value) -> BTreeMap<&'static str, Value> {
         ("bin", bin.clone()),
         ("conf", cni["conf_dir"].clone()),
         ("certs", images["registry"]["config_path"].clone()),
+        (
+            "sandbox",
+            match config["version"].as_u64() {
+                Some(2) => old["sandbox_image"].clone(),
+                _ => images["pinned_images"]["sandbox"].clone(),
+            },
+        ),
     ])
 }
 
@@ -78,12 +87,15 @@ fn wanted() -> BTreeMap<&'static str, Value> {
         ("bin", json!(["/opt/cni/bin"])),
         ("conf", json!("/etc/cni/net.d")),
         ("certs", json!("/etc/containerd/certs.d")),
+        ("sandbox", json!(PAUSE)),
     ])
 }
 
 fn config(format: &str) -> String {
     let path = format!("/etc/piflash/k8s/containerd-{format}.toml");
-    text(&plan(&single(""), "node4"), &path)
+    let text = text(&plan(&single(""), "node4"), &path);
+    assert_eq!(text.matches("@sandbox@").count(), 2, "{text}");
+    text.replace("@sandbox@", PAUSE)
 }
 
 /// Every containerd since 1.6 reads version 2, those before 2.1 best.
@@ -116,7 +128,10 @@ fn containerd_takes_version_3_as_it_is_meant() {
     assert_eq!(
         read,
         json!({"version": 3, "plugins": {
-            images: {"registry": {"config_path": "/etc/containerd/certs.d"}},
+            images: {
+                "pinned_images": {"sandbox": PAUSE},
+                "registry": {"config_path": "/etc/containerd/certs.d"},
+            },
             runtime: {
                 "cni": {
                     "bin_dirs": ["/opt/cni/bin"],

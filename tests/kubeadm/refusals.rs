@@ -32,6 +32,30 @@ fn what_kubernetes_cannot_run_on() {
     assert!(plan_on(&unified, &single(""), "node4").is_ok());
 }
 
+/// Whoever is built: the cluster cannot be.
+#[test]
+fn nodes_with_ipv6_addresses() {
+    let case = Case::load("trixie");
+    let six = single("").replace(
+        "ansible_host: 192.168.71.21",
+        "ansible_host: \"fd00:71::21\"",
+    );
+    for inventory in [
+        six.replace("    gateway: 192.168.71.1\n", ""),
+        single("")
+            .replace("192.168.71.24", "\"fd00:71::24\"")
+            .replace("    gateway: 192.168.71.1\n", ""),
+    ] {
+        for node in ["node1", "node4"] {
+            let error = plan_on(&case, &inventory, node).unwrap_err();
+            let said = error.to_string();
+            for part in ["IPv6", "fd00:71::2", "10.96.0.0/12", "k3s"] {
+                assert!(said.contains(part), "{part}: {said}");
+            }
+        }
+    }
+}
+
 #[test]
 fn versions_that_are_none_or_too_old() {
     let case = Case::load("trixie");

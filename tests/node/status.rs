@@ -23,11 +23,11 @@ fn nodes_that_are_done_are_a_success() {
     assert_eq!(
         outcome.stdout,
         "NODE   ADDRESS    ROLE        STATE  STEP  ATTEMPT    %  \
-         SINCE                 CLUSTER  ERROR\n\
+         SINCE                 CLUSTER  CERT DAYS  ERROR  OUTPUT\n\
          node1  127.0.0.1  k3s master  done   -           -  100  \
-         2026-11-25T18:00:00Z  -\n\
+         2026-11-25T18:00:00Z  -                -\n\
          node2  127.0.0.2  k3s worker  done   -           -  100  \
-         2026-11-25T18:00:00Z  -\n"
+         2026-11-25T18:00:00Z  -                -\n"
     );
     let (code, json) = json(&nodes, &[]);
     assert_eq!(code, Some(0));
@@ -48,11 +48,46 @@ fn nodes_that_are_done_are_a_success() {
             "percent": 100,
             "since": "2026-11-25T18:00:00Z",
             "error": "",
+            "output": "",
+            "certificate": null,
             "hint": null,
             "cluster": null,
         })
     );
     assert_eq!(nodes.calls(), [""; 0]);
+}
+
+/// Two months before the end there is time to do something about it.
+#[test]
+fn certificates_that_end_are_told_in_time() {
+    let nodes = Nodes::build(&["long", "soon", "over", "new"], "");
+    for (name, days) in [("long", 60), ("soon", 59), ("over", -1)] {
+        let first = format!(
+            r#","certificates":{{"days":{days},"end":"2027-11-30T06:40:00Z","file":"/etc/kubernetes/pki/apiserver.crt"}}}}"#
+        );
+        nodes.start(name, &DONE.replace('}', &first));
+    }
+    let working = WAITING.replace('}', r#","output":"Setting up kubelet"}"#);
+    nodes.start("new", &working);
+    let outcome = nodes.run(&["status", "long", "soon", "over"]);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    let (ends, file) =
+        ("2027-11-30T06:40:00Z", "/etc/kubernetes/pki/apiserver.crt");
+    for said in [
+        format!("\nsoon: {file} ends in 59 days, at {ends}\n"),
+        format!("\nover: {file} is over since {ends}\n"),
+    ] {
+        assert!(outcome.stdout.contains(&said), "{said}: {outcome}");
+    }
+    assert!(!outcome.stdout.contains("long: "), "{outcome}");
+    let (_, json) = json(&nodes, &[]);
+    let of = |at: usize| &json["nodes"][at];
+    assert_eq!(of(1)["certificate"]["days"], 59, "{json}");
+    assert_eq!(of(1)["certificate"]["file"], file);
+    assert_eq!(of(3)["certificate"], Value::Null);
+    assert_eq!(of(3)["output"], "Setting up kubelet");
+    let outcome = nodes.run(&["status", "new"]);
+    assert!(outcome.stdout.contains("Setting up kubelet\n"), "{outcome}");
 }
 
 /// All kinds of trouble at the same time: none holds up the others, and none

@@ -1,5 +1,6 @@
 //! How far the nodes are, by their own account and by their cluster's.
 
+mod certificates;
 mod shown;
 
 use std::{

@@ -5,15 +5,17 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Known;
+use super::{Known, certificates};
 use crate::{
     inventory::Node,
-    node::Answer,
+    node::{Answer, CertificateEnd, text::clean},
     ui::{Column, table},
 };
 
 /// Raised when a field changes its meaning or goes; not for new ones.
 const VERSION: u32 = 1;
+/// Characters that the table has for what a step prints.
+const WIDEST: usize = 60;
 
 /// The table, and below it what is to be done.
 pub(super) fn text(known: &Known<'_>) -> String {
@@ -27,7 +29,9 @@ pub(super) fn text(known: &Known<'_>) -> String {
         Column::right("%"),
         Column::left("SINCE"),
         Column::left("CLUSTER"),
+        Column::right("CERT DAYS"),
         Column::left("ERROR"),
+        Column::left("OUTPUT"),
     ];
     let rows: Vec<Vec<String>> = known
         .nodes
@@ -49,6 +53,7 @@ fn row(known: &Known<'_>, node: &Node, answer: Option<&Answer>) -> Vec<String> {
     };
     let role = node.role.map_or("-".to_owned(), |role| role.to_string());
     let mut cells = vec![node.name.clone(), node.reach(), role];
+    let (mut days, mut output) = ("-".to_owned(), String::new());
     let error = match answer {
         Some(Answer::Told(status)) => {
             // The attempt counts only where a step is at work.
@@ -60,6 +65,10 @@ fn row(known: &Known<'_>, node: &Node, answer: Option<&Answer>) -> Vec<String> {
                 number(status.percent),
                 or_dash(&status.since),
             ]);
+            if let Some(first) = &status.certificate {
+                days = first.days.to_string();
+            }
+            output = clean(&status.output, WIDEST);
             status.error.clone()
         }
         Some(Answer::Trouble(trouble)) => {
@@ -75,8 +84,7 @@ fn row(known: &Known<'_>, node: &Node, answer: Option<&Answer>) -> Vec<String> {
             String::new()
         }
     };
-    cells.push(cluster(known, node));
-    cells.push(error);
+    cells.extend([cluster(known, node), days, error, output]);
     cells
 }
 
@@ -102,9 +110,19 @@ fn cluster(known: &Known<'_>, node: &Node) -> String {
 fn notes(known: &Known<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     for (node, answer) in &known.nodes {
-        let Some(Answer::Trouble(trouble)) = answer else { continue };
-        if let Some(hint) = trouble.hint(&node.name) {
-            notes.push(format!("{}: {trouble}\n    {hint}", node.name));
+        match answer {
+            Some(Answer::Trouble(trouble)) => {
+                let hint = trouble.hint(&node.name);
+                notes.extend(hint.map(|hint| {
+                    format!("{}: {trouble}\n    {hint}", node.name)
+                }));
+            }
+            Some(Answer::Told(status)) => {
+                let first = status.certificate.as_deref();
+                let note = first.and_then(|it| certificates::note(node, it));
+                notes.extend(note);
+            }
+            None => {}
         }
     }
     for (cluster, answer) in &known.clusters {
@@ -143,6 +161,10 @@ struct NodeJson<'k> {
     percent: Option<u64>,
     since: &'k str,
     error: String,
+    /// The last line that the step at work has printed.
+    output: &'k str,
+    /// Null where the node does not say.
+    certificate: Option<&'k CertificateEnd>,
     hint: Option<String>,
     cluster: Option<Value>,
 }
@@ -222,6 +244,8 @@ fn node_json<'k>(
         percent: None,
         since: "",
         error: String::new(),
+        output: "",
+        certificate: None,
         hint: None,
         cluster,
     };
@@ -236,6 +260,8 @@ fn node_json<'k>(
             row.percent = status.percent;
             row.since = &status.since;
             row.error.clone_from(&status.error);
+            row.output = &status.output;
+            row.certificate = status.certificate.as_deref();
         }
         Answer::Trouble(trouble) => {
             row.state = trouble.name();

@@ -12,8 +12,9 @@ const KUBEADM: &str = r#"
 cd "$PIFLASH_ROOT"
 k=etc/kubernetes
 echo "kubeadm $*" >>calls
+# As it has ended since 1.34.
 die() {
-    echo "error execution phase $1"
+    echo "error: error execution phase $1"
     echo "To see the stack trace of this error execute with --v=5 or higher"
     exit 1
 }
@@ -24,16 +25,28 @@ seeded() {
 }
 absent() {
     for path; do
-        [ ! -e "$path" ] || die "preflight: [ERROR FileAvailable] $path"
+        [ -e "$path" ] || continue
+        printf '[preflight] Some fatal errors occurred:\n'
+        printf '\t[ERROR FileAvailable]: %s already exists\n' "$path"
+        printf '[preflight] If you know what you are doing, ...\n'
+        die "preflight: preflight checks failed"
     done
 }
 configured() {
     for last; do :; done
     grep -q "^kubernetesVersion: v1.37.1$" "$last" || die "config"
     [ "$(stat -c %a "$last")" = 600 ] || die "config: others read it"
+    cp "$last" told-config
 }
 case "$1 ${2:-}" in
 'version -o') echo v1.37.1 ;;
+'config images')
+    [ "$*" = "config images list --kubernetes-version v1.37.1" ] || exit 2
+    [ ! -e no-list ] || exit 1
+    echo registry.k8s.io/kube-apiserver:v1.37.1
+    echo registry.k8s.io/pause:3.10.2
+    echo registry.k8s.io/etcd:3.7.1-0
+    ;;
 'init --config')
     absent $k/admin.conf $k/kubelet.conf $k/manifests/* var/lib/etcd/member
     seeded
@@ -146,6 +159,10 @@ esac
 /// server runs again.
 const SYSTEMCTL: &str = r#"
 cd "$PIFLASH_ROOT"
+if [ "$*" = "is-active --quiet systemd-resolved.service" ]; then
+    [ -e resolved ]
+    exit
+fi
 echo "systemctl $*" >>calls
 if [ "$*" = "start kubelet" ] && [ -e var/lib/etcd/member ] &&
     [ ! -e dead ]; then
@@ -157,6 +174,7 @@ fi
 pub fn node<'s>(shell: &'s Shell, steps: &[&str]) -> Node<'s> {
     let mut node = Node::new(shell, &[]);
     node.install("k8s.sh", "k8s.sh");
+    node.install("certificates.sh", "certificates.sh");
     for step in steps {
         node.step(step);
     }
@@ -280,5 +298,22 @@ pub fn cut_everywhere(
             }
         }
         check(&node, &what);
+    }
+}
+
+/// What people see of a node whose kubeadm fails.
+pub struct Shown {
+    pub status: serde_json::Value,
+    pub log: String,
+}
+
+impl Shown {
+    /// Boots once with a `kubeadm` that fails, until the node pauses.
+    pub fn of_failing(node: &Node<'_>, kubeadm: &str) -> Self {
+        node.program("kubeadm", kubeadm);
+        // The pause is the end of the test.
+        node.program("sleep", "[ \"$1\" != 0 ] || kill -9 0");
+        assert!(!node.run("provision", &[]).status.success());
+        Self { status: node.status(), log: node.log() }
     }
 }

@@ -63,7 +63,7 @@ fn an_attempt_that_came_to_nothing_is_reset_with_its_authorities_kept() {
         seed(&node);
         node.write("no-images", "");
         let failed = run(&node, INIT).unwrap_err();
-        let said = "kubeadm init failed: error execution phase \
+        let said = "kubeadm init failed: error: error execution phase \
                     wait-control-plane: no image\n";
         assert!(failed.ends_with(said), "{failed}");
         node.remove("no-images");

@@ -4,3 +4,4 @@ mod cluster;
 mod init;
 mod join;
 mod runtime;
+mod told;

@@ -21,7 +21,7 @@ fn with_runtime<'s>(shell: &'s Shell, containerd: &str) -> Node<'s> {
     );
     for format in ["v2", "v3"] {
         let path = format!("etc/piflash/k8s/containerd-{format}.toml");
-        node.write(&path, format!("{format}\n"));
+        node.write(&path, format!("{format} @sandbox@\n"));
     }
     node
 }
@@ -31,18 +31,19 @@ fn containerd_gets_the_configuration_of_its_version() {
     let debian = "containerd github.com/containerd/containerd";
     for shell in SHELLS {
         for (version, format) in [
-            (format!("{debian} 1.6.20~ds1 1.6.20~ds1-1+deb12u3"), "v2\n"),
-            (format!("{debian} 1.7.24~ds1 1.7.24~ds1-6+deb13u1"), "v2\n"),
-            ("containerd containerd.io 1.7.27 05044ec0a9a7".into(), "v2\n"),
-            ("containerd containerd.io 2.0.5 fb4c30d4ede3".into(), "v2\n"),
-            (format!("{debian}/v2 2.1.9+unknown "), "v3\n"),
-            ("containerd containerd.io v2.2.1 1c4457e00fac".into(), "v3\n"),
-            (format!("{debian}/v2 2.10.0"), "v3\n"),
+            (format!("{debian} 1.6.20~ds1 1.6.20~ds1-1+deb12u3"), "v2"),
+            (format!("{debian} 1.7.24~ds1 1.7.24~ds1-6+deb13u1"), "v2"),
+            ("containerd containerd.io 1.7.27 05044ec0a9a7".into(), "v2"),
+            ("containerd containerd.io 2.0.5 fb4c30d4ede3".into(), "v2"),
+            (format!("{debian}/v2 2.1.9+unknown "), "v3"),
+            ("containerd containerd.io v2.2.1 1c4457e00fac".into(), "v3"),
+            (format!("{debian}/v2 2.10.0"), "v3"),
         ] {
             let node = with_runtime(shell, &version);
             run(&node, RUNTIME).unwrap();
             let config = node.read("etc/containerd/config.toml");
-            assert_eq!(config, format, "{version}");
+            let wanted = format!("{format} registry.k8s.io/pause:3.10.2\n");
+            assert_eq!(config, wanted, "{version}");
             let calls = node.read("calls");
             for call in [
                 "systemctl enable containerd\nsystemctl restart containerd\n",
@@ -69,6 +70,10 @@ fn a_runtime_that_cannot_work_says_so() {
             assert!(failed.contains(said), "{failed}");
             assert!(!node.exists("etc/containerd/config.toml"));
         }
+        let node = with_runtime(shell, "x y 2.2.1");
+        node.write("no-list", "");
+        let failed = run(&node, RUNTIME).unwrap_err();
+        assert!(failed.contains("kubeadm does not tell"), "{failed}");
         // As Docker's package leaves it.
         let node = with_runtime(shell, "x y 2.2.1");
         node.write("no-cri", "");
@@ -99,6 +104,11 @@ fn docker_gets_its_shim() {
         let said = "enable docker cri-docker.socket cri-docker.service";
         assert!(calls.contains(said), "{calls}");
         assert!(!node.exists("etc/containerd/config.toml"));
+        assert_eq!(
+            node.read("etc/default/cri-docker"),
+            "CRI_DOCKERD_ARGS=--pod-infra-container-image=\
+             registry.k8s.io/pause:3.10.2\n"
+        );
     }
 }
 

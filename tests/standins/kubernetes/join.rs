@@ -19,19 +19,13 @@ pub fn join(documents: &Documents) -> Result<()> {
     let is_master = own.get("controlPlane").is_some();
     let socket = text(own, "/nodeRegistration/criSocket")?;
     let ports: &[u16] = if is_master { &[6443, 10248] } else { &[10248] };
-    preflight(socket, ports)?;
-    if !is_master && Path::new(PKI).join("ca.crt").exists() {
-        return Err(format!(
-            "[ERROR FileAvailable]: {PKI}/ca.crt already exists"
-        )
-        .into());
-    }
+    preflight(socket, ports, !is_master)?;
     let token = text(own, "/discovery/bootstrapToken/token")?;
     let endpoint = text(own, "/discovery/bootstrapToken/apiServerEndpoint")?;
     let url = format!("https://{endpoint}");
     let authority = discover(&url, &own["discovery"]["bootstrapToken"])?;
 
-    let plan = registration(documents, is_master)?;
+    let mut plan = registration(documents, is_master)?;
     let client = Client {
         url: url.clone(),
         config: tls::client(Some(&authority), None)?,
@@ -49,6 +43,8 @@ pub fn join(documents: &Documents) -> Result<()> {
         certificate: text(&answer, "/certificate")?.to_owned(),
         key: text(&answer, "/key")?.to_owned(),
     };
+    let shared = answer["resolvConf"].as_str().map(str::to_owned);
+    plan.resolv_conf = plan.resolv_conf.or(shared);
     let mut ca = Pair { certificate: authority.clone(), key: String::new() };
     let mut admin = None;
     if is_master {

@@ -437,6 +437,7 @@ fn kubelet(
         labels: config.list("node-label"),
         taints: config.list("node-taint"),
         roles,
+        resolv_conf: None,
         client: Client {
             url: url.to_owned(),
             config: tls::client(Some(&authority), Some(&pair))?,

@@ -39,8 +39,57 @@ pub fn run(words: &[&str]) -> Result<()> {
         }
         ["join", "--config", file] => join(&Documents::read(file)?),
         ["reset", rest @ ..] => reset(rest),
+        ["config", "images", "list", "--kubernetes-version", version] => {
+            images(version)
+        }
         _ => Err(format!("unknown command or flag: {words:?}").into()),
     }
+}
+
+/// How it ends: the error, and a line that says nothing of it.
+pub fn last_words(error: &str) -> String {
+    let error = error.trim_start_matches("error: ");
+    format!(
+        "error: {error}\nTo see the stack trace of this error execute with \
+         --v=5 or higher"
+    )
+}
+
+/// Of its own release: with a version it asks nobody for the newest one.
+fn images(version: &str) -> Result<()> {
+    if version != VERSION {
+        return Err(format!("this is {VERSION}, not {version}").into());
+    }
+    for name in ["kube-apiserver", "kube-controller-manager"] {
+        println!("registry.k8s.io/{name}:{version}");
+    }
+    println!("registry.k8s.io/kube-scheduler:{version}");
+    println!("registry.k8s.io/kube-proxy:{version}");
+    println!("registry.k8s.io/coredns/coredns:v1.14.2");
+    println!("registry.k8s.io/pause:3.10.2");
+    println!("registry.k8s.io/etcd:3.7.1-0");
+    Ok(())
+}
+
+/// How long certificates are good for: what the cluster's configuration says,
+/// or a year. One that outlives its authority is made all the same.
+fn validity(documents: &Documents) -> Result<time::Duration> {
+    let cluster = documents.get("ClusterConfiguration");
+    let period = cluster.and_then(|c| c["certificateValidityPeriod"].as_str());
+    let Some(period) = period else { return Ok(tls::YEAR) };
+    // Go has more forms of a duration; this is the one that is written.
+    let hours = period
+        .strip_suffix("h0m0s")
+        .and_then(|hours| hours.parse().ok())
+        .ok_or_else(|| format!("certificateValidityPeriod: {period}"))?;
+    let period = time::Duration::hours(hours);
+    if period > tls::YEAR {
+        println!(
+            "WARNING: certificateValidityPeriod: the value {period} is more \
+             than the recommended default for certificate expiration"
+        );
+    }
+    Ok(period)
 }
 
 fn kubeconfig(
@@ -96,11 +145,12 @@ pub fn control_plane(
     }
     names.sort();
     names.dedup();
-    let leaf = ca.issue("kube-apiserver", None, &names)?;
+    let period = validity(documents)?;
+    let leaf = ca.issue_for(period, "kube-apiserver", None, &names)?;
     kubelet::put(&Path::new(PKI).join("apiserver.crt"), &leaf.certificate)?;
     kubelet::put(&Path::new(PKI).join("apiserver.key"), &leaf.key)?;
-    let admin =
-        ca.issue("kubernetes-admin", Some("kubeadm:cluster-admins"), &[])?;
+    let admins = Some("kubeadm:cluster-admins");
+    let admin = ca.issue_for(period, "kubernetes-admin", admins, &[])?;
     let url = format!("https://{endpoint}");
     kubeconfig(
         &format!("{KUBERNETES}/admin.conf"),
@@ -124,6 +174,7 @@ pub fn registration(documents: &Documents, is_master: bool) -> Result<Plan> {
     for (name, value) in arguments(registration)? {
         match name.as_str() {
             "node-ip" => plan.addresses.push(value),
+            "resolv-conf" => plan.resolv_conf = Some(value),
             "node-labels" => {
                 plan.labels.extend(value.split(',').map(str::to_owned));
             }
@@ -185,10 +236,13 @@ fn init(documents: &Documents) -> Result<()> {
     println!("[init] Using Kubernetes version: {VERSION}");
     let own =
         documents.get("InitConfiguration").ok_or("no InitConfiguration")?;
-    preflight(text(own, "/nodeRegistration/criSocket")?, &[6443, 10248])?;
+    let socket = text(own, "/nodeRegistration/criSocket")?;
+    preflight(socket, &[6443, 10248], false)?;
     let ca = authorities()?;
     let (url, admin) = control_plane(documents, &ca, None)?;
-    let plan = registration(documents, true)?;
+    let mut plan = registration(documents, true)?;
+    plan.resolv_conf =
+        plan.resolv_conf.or_else(|| resolv_conf().map(str::to_owned));
     // First a certificate inside the file, at the end one in a file that is
     // renewed.
     let user = format!("system:node:{}", plan.name);
@@ -283,7 +337,22 @@ fn upload_config(client: &Client, documents: &Documents) -> Result<()> {
         client,
         "/api/v1/namespaces/kube-system/configmaps/kubeadm-config",
         &object,
-    )
+    )?;
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "kubelet-config", "namespace": "kube-system"},
+        "data": {"resolvConf": resolv_conf()},
+    });
+    put(client, kubelet::KUBELET_CONFIG, &object)
+}
+
+/// What the configuration of all kubelets gets from the node that begins the
+/// cluster, whatever others have: none where systemd-resolved does not run.
+fn resolv_conf() -> Option<&'static str> {
+    let words = ["is-active", "--quiet", "systemd-resolved"];
+    let status = Command::new("systemctl").args(words).status();
+    let is_active = status.is_ok_and(|status| status.success());
+    is_active.then_some("/run/systemd/resolve/resolv.conf")
 }
 
 /// Names the node a master.

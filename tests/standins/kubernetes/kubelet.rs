@@ -32,6 +32,8 @@ pub const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 pub const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 pub const CLUSTER_INFO: &str =
     "/api/v1/namespaces/kube-public/configmaps/cluster-info";
+pub const KUBELET_CONFIG: &str =
+    "/api/v1/namespaces/kube-system/configmaps/kubelet-config";
 const PLAN: &str = "/var/lib/kubelet/plan.json";
 const PKI: &str = "/etc/kubernetes/pki";
 
@@ -45,6 +47,9 @@ pub struct Plan {
     pub addresses: Vec<String>,
     pub labels: Vec<String>,
     pub taints: Vec<String>,
+    /// Where the node's name servers are; what the cluster says counts only
+    /// where the node is told nothing of its own.
+    pub resolv_conf: Option<String>,
 }
 
 /// Writes a file for root alone, whole.
@@ -107,6 +112,7 @@ pub fn run() -> Result<()> {
         labels: plan.labels,
         taints: plan.taints,
         roles: Vec::new(),
+        resolv_conf: plan.resolv_conf,
         client: Client {
             url: url.to_owned(),
             config: tls::client(Some(&authority), Some(&pair))?,
@@ -172,7 +178,8 @@ fn extra(ca: Pair) -> Extra {
                         return Some(status(503, why));
                     }
                 }
-                Some(client(request, &ca))
+                let config = objects.get(KUBELET_CONFIG).unwrap_or_default();
+                Some(client(request, &ca, &config["data"]["resolvConf"]))
             }
             _ => None,
         }
@@ -189,7 +196,8 @@ fn is_token(who: &Who, objects: &Objects) -> bool {
         .is_some_and(|secret| secret["stringData"]["token"] == *token)
 }
 
-fn client(request: &Request, ca: &Pair) -> Response {
+/// The kubelet's certificate, and what its configuration says.
+fn client(request: &Request, ca: &Pair, resolv_conf: &Value) -> Response {
     let Some(name) = request.headers.get("standin-node") else {
         return status(400, "no node");
     };
@@ -197,7 +205,11 @@ fn client(request: &Request, ca: &Pair) -> Response {
     match ca.issue(&user, Some("system:nodes"), &[]) {
         Ok(pair) => Response::json(
             200,
-            &json!({"certificate": pair.certificate, "key": pair.key}),
+            &json!({
+                "certificate": pair.certificate,
+                "key": pair.key,
+                "resolvConf": resolv_conf,
+            }),
         ),
         Err(error) => status(500, &error.to_string()),
     }

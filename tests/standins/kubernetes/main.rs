@@ -67,6 +67,10 @@ fn main() {
         _ => Err(format!("no such command: {program} {words:?}").into()),
     };
     if let Err(error) = outcome {
+        if program == "kubeadm" {
+            eprintln!("{}", kubeadm::last_words(&error.to_string()));
+            process::exit(1);
+        }
         // As logrus prints it.
         eprintln!("level=fatal msg={:?}", error.to_string());
         process::exit(1);

@@ -26,6 +26,8 @@ pub struct Kubelet {
     pub taints: Vec<String>,
     /// As `control-plane`.
     pub roles: Vec<&'static str>,
+    /// What pods get their name servers from.
+    pub resolv_conf: Option<String>,
     pub client: Client,
 }
 
@@ -37,6 +39,9 @@ impl Kubelet {
         thread::spawn(healthz);
         loop {
             thread::sleep(BEAT);
+            if !self.runs_pods() {
+                continue;
+            }
             if let Err(error) = self.patch(&heartbeat()) {
                 eprintln!("level=error msg=\"heartbeat: {error}\"");
                 // Deleted behind its back: it registers again.
@@ -45,6 +50,20 @@ impl Kubelet {
                 }
             }
         }
+    }
+
+    /// Without this file no pod starts, and without those of its network the
+    /// node is never ready.
+    fn runs_pods(&self) -> bool {
+        let path = self.resolv_conf.as_deref();
+        let path = path.unwrap_or("/etc/resolv.conf");
+        let exists = std::path::Path::new(path).exists();
+        if !exists {
+            eprintln!(
+                "level=error msg=\"Could not open resolv conf file. {path}\""
+            );
+        }
+        exists
     }
 
     fn path(&self) -> String {
@@ -94,7 +113,9 @@ impl Kubelet {
                 "nodeInfo": {"kubeletVersion": VERSION},
             },
         });
-        merge(&mut node, &heartbeat());
+        if self.runs_pods() {
+            merge(&mut node, &heartbeat());
+        }
         if self.send("POST", "/api/v1/nodes", &node)? == 409 {
             node["spec"] = json!({});
             self.patch(&node)?;

@@ -26,6 +26,8 @@ use std::{fs, path::Path, sync::Arc};
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+pub const YEAR: Duration = Duration::days(365);
+
 /// A certificate and its key, PEM.
 #[derive(Clone)]
 pub struct Pair {
@@ -66,6 +68,17 @@ impl Pair {
         organization: Option<&str>,
         names: &[String],
     ) -> Result<Self> {
+        self.issue_for(YEAR, common_name, organization, names)
+    }
+
+    /// Issues a certificate that is good for so long.
+    pub fn issue_for(
+        &self,
+        period: Duration,
+        common_name: &str,
+        organization: Option<&str>,
+        names: &[String],
+    ) -> Result<Self> {
         let mut params = CertificateParams::new(names)?;
         let mut name = DistinguishedName::new();
         name.push(DnType::CommonName, common_name);
@@ -75,7 +88,7 @@ impl Pair {
         params.distinguished_name = name;
         let now = OffsetDateTime::now_utc();
         params.not_before = now - Duration::minutes(5);
-        params.not_after = now + Duration::days(365);
+        params.not_after = now + period;
         params.key_usages = vec![
             KeyUsagePurpose::DigitalSignature,
             KeyUsagePurpose::KeyEncipherment,
