@@ -127,6 +127,17 @@ pub(super) fn build(
     Ok(Context { value, cluster, notes })
 }
 
+/// Where the user's own files go, as a list of lines has them.
+fn destinations(node: &Node) -> Vec<String> {
+    let plain = |path: &str| {
+        let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+        parts.fold(String::new(), |path, part| format!("{path}/{part}"))
+    };
+    let paths = node.files.iter().map(|file| file.dest.as_str());
+    // No list of lines can have a path with a line's end in it.
+    paths.filter(|path| !path.contains('\n')).map(plain).collect()
+}
+
 fn names(artefacts: &Artefacts) -> Vec<String> {
     artefacts.names().map(str::to_owned).collect()
 }
@@ -235,6 +246,7 @@ fn node_value(
             kind => role.kind.to_string(),
         }),
         packages => &node.packages,
+        files => destinations(node),
         upgrade => node.upgrade,
         rpi_update => node.rpi_update,
         timezone => &node.timezone,
