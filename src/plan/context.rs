@@ -127,15 +127,9 @@ pub(super) fn build(
     Ok(Context { value, cluster, notes })
 }
 
-/// Where the user's own files go, as a list of lines has them.
+/// Where the user's own files go.
 fn destinations(node: &Node) -> Vec<String> {
-    let plain = |path: &str| {
-        let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
-        parts.fold(String::new(), |path, part| format!("{path}/{part}"))
-    };
-    let paths = node.files.iter().map(|file| file.dest.as_str());
-    // No list of lines can have a path with a line's end in it.
-    paths.filter(|path| !path.contains('\n')).map(plain).collect()
+    node.files.iter().map(|file| file.dest.clone()).collect()
 }
 
 fn names(artefacts: &Artefacts) -> Vec<String> {

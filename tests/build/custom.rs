@@ -58,7 +58,7 @@ fn a_node_of_a_cluster_knows_which_files_are_yours() {
                 {node1: }}\n    k3s_master: {hosts: {node2: }}\n";
     let text = INVENTORY
         .replace("    raspbian: {hosts: {node1: }}\n", role)
-        .replace("dest: /srv/app/key", "dest: //etc/cni/./net.d/key");
+        .replace("dest: /srv/app/key", "dest: /etc/cni/net.d/key");
     env.write(
         "inventory.yml",
         text.replace(

@@ -148,13 +148,15 @@ fn a_learner_or_a_stranger_is_in_the_way() {
     let masters = Masters::start(2);
     let peer = "--peer-urls=http://127.0.0.9:1";
     let add = ["member", "add", "node9", "--learner", peer];
-    masters.ask("node1", &add);
+    masters.change("node1", &add);
     fails(&masters, &["down", "node2"], &["127.0.0.9:1 of etcd has not"]);
     assert_eq!(changes(&masters), [""; 0]);
     let list = masters.ask("node1", &["member", "list"]);
     let line = list.lines().find(|l| l.contains("unstarted")).unwrap();
     let id = line.split(',').next().unwrap();
-    masters.ask("node1", &["member", "remove", id]);
+    masters.change("node1", &["member", "remove", id]);
+    succeeds(&masters, &["down", "node2"]);
+    assert_left(&masters, &["node1"]);
     // A member whose Node somebody has deleted.
     let masters = Masters::start(3);
     masters.ask("node1", &["del", "/nodes/node2"]);

@@ -204,6 +204,16 @@ impl Masters {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// The same, as soon as it is done: etcd changes no members before all
+    /// have been connected for five seconds.
+    pub fn change(&self, name: &str, args: &[&str]) {
+        let start = Instant::now();
+        while !self.etcdctl(name, args).status.success() {
+            assert!(start.elapsed() < Duration::from_secs(60), "{args:?}");
+            sleep(Duration::from_millis(200));
+        }
+    }
+
     /// Whether a member has a leader and a quorum.
     pub fn is_well(&self, name: &str) -> bool {
         self.etcdctl(name, &["get", "health"]).status.success()

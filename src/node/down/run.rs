@@ -10,7 +10,7 @@ use super::{
     super::ssh::{Output, Ssh},
     gate::leaver,
     plan::{NodePlan, Plan, Verdict},
-    seen::{etcd, registered, servers},
+    seen::{etcd as seen_etcd, registered, servers},
     step::{Step, StepKind},
     words::{doing, not_run, refused, unwell},
 };
@@ -166,7 +166,8 @@ impl Worker<'_> {
     /// stay are well.
     fn leave_etcd(&mut self, step: &Step) -> Result<(), StepError> {
         let node = leaver(&step.about, &step.address);
-        let etcd = etcd(self.ssh, &step.on).map_err(|why| unwell(step, why))?;
+        let etcd =
+            seen_etcd(self.ssh, &step.on).map_err(|why| unwell(step, why))?;
         if let Some(why) = etcd.obstacle(node) {
             if step.must {
                 return Err(unwell(step, why));
@@ -174,9 +175,21 @@ impl Worker<'_> {
             // etcd itself refuses to lose its quorum.
             (self.say)(&format!("{why}, going on"));
         }
-        if let Some(id) = etcd.member(node) {
-            (self.say)(&format!("{}: taking it out of etcd", step.about));
-            self.call(&step.remove(&id))?;
+        let Some(id) = etcd.member(node) else { return Ok(()) };
+        (self.say)(&format!("{}: taking it out of etcd", step.about));
+        let start = Instant::now();
+        // etcd takes nobody out while a member is back only since seconds.
+        while let Err(error) = self.call(&step.remove(&id)) {
+            let late = start.elapsed() >= self.how.health_timeout;
+            if late || !step.must {
+                return Err(error);
+            }
+            thread::sleep(AGAIN);
+            // It may have been done, and the answer been lost.
+            let etcd = seen_etcd(self.ssh, &step.on);
+            if etcd.is_ok_and(|etcd| etcd.member(node).is_none()) {
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -198,7 +211,7 @@ impl Worker<'_> {
     fn trouble(&self, step: &Step) -> Option<String> {
         let (on, about) = (&step.on, &step.about);
         let trouble = match step.kind {
-            StepKind::EtcdHealth => etcd(self.ssh, on).map(|etcd| {
+            StepKind::EtcdHealth => seen_etcd(self.ssh, on).map(|etcd| {
                 match etcd.member(leaver(about, &step.address)) {
                     Some(id) => Some(format!("it still lists {about} ({id})")),
                     None => etcd.trouble(),

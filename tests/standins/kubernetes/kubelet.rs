@@ -32,7 +32,7 @@ pub const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 pub const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 pub const CLUSTER_INFO: &str =
     "/api/v1/namespaces/kube-public/configmaps/cluster-info";
-const PLAN: &str = "/var/lib/kubelet/plan.json";
+pub const PLAN: &str = "/var/lib/kubelet/plan.json";
 const PKI: &str = "/etc/kubernetes/pki";
 
 /// etcd takes one new member at a time; seconds that one needs.
