@@ -221,7 +221,7 @@ impl Worker<'_> {
                 let left = servers.without(about).trouble();
                 left.or_else(|| {
                     servers
-                        .may_vote(about)
+                        .votes(about)
                         .then(|| format!("{about} is still one of them"))
                 })
             }),

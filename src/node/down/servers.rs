@@ -134,10 +134,11 @@ impl Servers {
         self.servers.iter().find_map(Server::trouble)
     }
 
-    /// Whether one still votes, or may do so.
-    pub(super) fn may_vote(&self, name: &str) -> bool {
+    /// Whether one still votes. Its kubelet may have registered it anew, of
+    /// which the leader has not said anything yet.
+    pub(super) fn votes(&self, name: &str) -> bool {
         let mut servers = self.servers.iter();
-        servers.any(|s| s.name == name && s.voter != Some(false))
+        servers.any(|s| s.name == name && s.voter == Some(true))
     }
 
     /// Why a server must not leave: one that stays is not well, or of two
