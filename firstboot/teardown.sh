@@ -49,6 +49,33 @@ keep() {
     done
 }
 
+# keep_files DIR...
+# Does so with the user's own files below directories that go: `files` of the
+# inventory, whose paths are in a list on the card.
+keep_files() {
+    [ -e "$config/files" ] || return 0
+    while IFS= read -r file; do
+        for dir in "$@"; do
+            case $file in
+            "$dir"/*) keep "${file#/}" || return 1 ;;
+            esac
+        done
+    done <"$config/files"
+}
+
+# return_files DIR...
+# Puts them back below directories that are not the cluster's alone.
+return_files() {
+    [ -e "$config/files" ] || return 0
+    while IFS= read -r file; do
+        for dir in "$@"; do
+            case $file in
+            "$dir"/*) move "$kept" "$root" "${file#/}" || return 1 ;;
+            esac
+        done
+    done <"$config/files"
+}
+
 # Puts all of it back into its place.
 put_back() {
     [ -d "$kept" ] || return 0
@@ -233,5 +260,6 @@ remove_docker_directory() {
     systemctl stop docker.socket docker.service containerd.service \
         2>/dev/null
     unmount /var/lib/docker /var/lib/containerd || return 1
+    keep_files /var/lib/docker /var/lib/containerd || return 1
     erase /var/lib/docker /var/lib/containerd
 }

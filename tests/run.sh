@@ -25,7 +25,7 @@ needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     netplan:netplan.io wpa_supplicant:wpasupplicant openssl:openssl
     kubectl:kubernetes-client ssh:openssh-client ssh-keygen:openssh-client
     sshd:openssh-server mmdebstrap:mmdebstrap qemu-img:qemu-utils
-    containerd:containerd
+    containerd:containerd etcd:etcd-server etcdctl:etcd-client
     /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring"
 case $(uname -m) in
 aarch64) needed="$needed qemu-system-aarch64:qemu-system-arm" ;;

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     inventory::{Cluster, Hook, Inventory, Node, Role, RoleKind},
     node::down::{
-        NodePlan, Options, Outcome, Plan, StepError, Verdict, look, run,
+        NodePlan, Options, Outcome, Plan, Run, StepError, Verdict, look, run,
     },
     ui::{Confirmed, Report, Ui},
 };
@@ -48,6 +48,11 @@ pub(super) struct DownArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     drain_timeout: u32,
 
+    /// Seconds that the masters that stay have to be well again after one
+    /// has left
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    health_timeout: u32,
+
     #[command(flatten)]
     reach: ReachArgs,
 }
@@ -79,7 +84,8 @@ pub(super) fn down(path: &Path, args: &DownArgs, ui: &Ui) -> Result<()> {
             .copied()
             .collect();
         ui.say(&format!("looking at the {cluster} cluster"));
-        let seen = look(&ssh, &asked, args.reach.patience());
+        let patience = args.reach.patience();
+        let seen = look(&ssh, cluster, &asked, &names, patience);
         let options = options(args, &members, hooks.of(cluster))?;
         plans.push(Plan::new(cluster, &members, &names, &seen, &options));
     }
@@ -97,8 +103,12 @@ pub(super) fn down(path: &Path, args: &DownArgs, ui: &Ui) -> Result<()> {
         confirm(plan, args, ui)?;
     }
     let mut failures = Vec::new();
+    let how = Run {
+        force: args.force,
+        health_timeout: Duration::from_secs(args.health_timeout.into()),
+    };
     for plan in &plans {
-        let outcomes = run(plan, &ssh, args.force, &mut |text| ui.say(text));
+        let outcomes = run(plan, &ssh, how, &mut |text| ui.say(text));
         for (node, outcome) in outcomes {
             failures.extend(conclude(&node, outcome, ui));
         }
@@ -240,7 +250,7 @@ fn shown(plan: &Plan) -> String {
     for step in &plan.before {
         let _ = writeln!(text, "first: {step}");
     }
-    for NodePlan { node, verdict, steps, .. } in &plan.nodes {
+    for NodePlan { node, verdict, steps, doubt, .. } in &plan.nodes {
         let _ = match verdict {
             Verdict::Go => writeln!(text, "{node}:"),
             Verdict::Nothing(why) => writeln!(text, "{node}: {why}"),
@@ -253,6 +263,9 @@ fn shown(plan: &Plan) -> String {
         };
         for step in steps {
             let _ = writeln!(text, "    {step}");
+        }
+        if let Some((why, hint)) = doubt {
+            let _ = writeln!(text, "    then: {why}\n    hint: {hint}");
         }
     }
     text

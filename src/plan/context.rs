@@ -127,6 +127,11 @@ pub(super) fn build(
     Ok(Context { value, cluster, notes })
 }
 
+/// Where the user's own files go.
+fn destinations(node: &Node) -> Vec<String> {
+    node.files.iter().map(|file| file.dest.clone()).collect()
+}
+
 fn names(artefacts: &Artefacts) -> Vec<String> {
     artefacts.names().map(str::to_owned).collect()
 }
@@ -235,6 +240,7 @@ fn node_value(
             kind => role.kind.to_string(),
         }),
         packages => &node.packages,
+        files => destinations(node),
         upgrade => node.upgrade,
         rpi_update => node.rpi_update,
         status_led => node.status_led,

@@ -50,6 +50,36 @@ fn files_and_settings_get_where_they_are_wanted() {
     assert!(stat.contains("User:  1000   Group:     4"), "{stat}");
 }
 
+/// By this list `piflash-node down` knows them.
+#[test]
+fn a_node_of_a_cluster_knows_which_files_are_yours() {
+    let env = Env::new();
+    let role = "    raspbian: {hosts: {node1: }}\n    k3s_worker: {hosts: \
+                {node1: }}\n    k3s_master: {hosts: {node2: }}\n";
+    let text = INVENTORY
+        .replace("    raspbian: {hosts: {node1: }}\n", role)
+        .replace("dest: /srv/app/key", "dest: /etc/cni/net.d/key");
+    env.write(
+        "inventory.yml",
+        text.replace(
+            "  children:",
+            "    node2: {ansible_host: 192.168.71.22}\n  children:",
+        ),
+    );
+    for name in ["motd", "key", "logo"] {
+        env.write(name, "x");
+    }
+    let args = ["build", "node1", "--image", "demo", "--offline"];
+    let outcome = env.run(&args);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    let image = env.work().join("build/images/node1.img");
+    let root = 98304 * 512;
+    let list = oracle::debugfs(&image, root, "cat /etc/piflash/files\n");
+    let list = list.unwrap();
+    let wanted = "\n/etc/motd\n/etc/cni/net.d/key\n/boot/firmware/logo.bin\n";
+    assert!(list.contains(wanted), "{list}");
+}
+
 #[test]
 fn an_owner_that_the_image_does_not_know() {
     let env = Env::new();

@@ -242,9 +242,14 @@ fn without_a_master_that_answers_it_needs_force() {
     assert!(outcome.stderr.contains("no master"), "{outcome}");
     assert!(outcome.stderr.contains("--force"), "{outcome}");
     assert_eq!(nodes.calls(), [""; 0]);
-    let outcome = nodes.run(&["down", "node2", "--force"]);
-    assert_eq!(outcome.code, Some(0), "{outcome}");
-    assert_eq!(nodes.calls(), [on("node2", "down")]);
+    // It is done, and how the cluster is nobody knows; again, too.
+    for calls in [&[on("node2", "down")][..], &[]] {
+        let outcome = nodes.run(&["down", "node2", "--force"]);
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        let said = "node2 is down, but is its cluster up?";
+        assert!(outcome.stderr.contains(said), "{outcome}");
+        assert_eq!(nodes.calls(), calls);
+    }
 
     // A hook that cannot be applied is not left out unseen.
     let nodes = Nodes::k3s(&["node1"], 1);
@@ -278,42 +283,64 @@ fn an_uninstall_that_fails_goes_on_at_the_next_run() {
     assert_eq!(nodes.calls(), calls);
 }
 
-const ETCD: &str = "kubectl --namespace=kube-system exec etcd-node1 -- \
-    etcdctl --endpoints=https://127.0.0.1:2379 \
-    --cacert=/etc/kubernetes/pki/etcd/ca.crt \
-    --cert=/etc/kubernetes/pki/etcd/server.crt \
-    --key=/etc/kubernetes/pki/etcd/server.key member";
+/// k3s takes a server out of etcd when its Node is deleted, by another one,
+/// which must be sure before the server stops.
+#[test]
+fn a_server_of_k3s_leaves_etcd_before_it_stops() {
+    let nodes = Nodes::k3s(&["node1", "node2", "node3"], 3);
+    let order = |node| {
+        [
+            on("node1", drain(node)),
+            on("node1", delete(node)),
+            on(node, "down"),
+            on("node1", delete(node)),
+        ]
+    };
+    for node in ["node3", "node2"] {
+        let outcome = nodes.run(&["down", node]);
+        assert_eq!(outcome.code, Some(0), "{outcome}");
+        assert_eq!(nodes.calls(), order(node));
+        let outcome = nodes.run(&["down", node]);
+        assert_eq!(outcome.code, Some(0), "{outcome}");
+        assert_eq!(nodes.calls(), [""; 0]);
+    }
+}
 
 #[test]
-fn a_master_of_kubeadm_leaves_etcd_too() {
-    let nodes = Nodes::cluster("k8s", &["node1", "node2", "node3"], 3);
-    nodes.write(
-        "members",
-        "a1, started, node1, x, y, false\nb2, started, node3, x, y, false\n",
-    );
-    let outcome = nodes.run(&["down", "node3"]);
+fn of_two_servers_of_k3s_one_goes_only_where_etcd_lets_it_go_first() {
+    let refused = |nodes: &Nodes, said: &str| {
+        let outcome = nodes.run(&["down", "node2"]);
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        assert!(outcome.stderr.contains(said), "{said}: {outcome}");
+        assert!(outcome.stderr.contains("--force"), "{outcome}");
+        assert_eq!(nodes.calls(), [""; 0]);
+    };
+    let nodes = Nodes::k3s(&["node1", "node2"], 2);
+    for (file, content, said) in [
+        ("mute", "", "does not say whether node2 votes"),
+        ("loose", "", "no finalizer"),
+        ("sick", "node1", "node1 does not vote in etcd"),
+    ] {
+        nodes.write(file, content);
+        refused(&nodes, said);
+        nodes.remove(file);
+    }
+    nodes.write("mute", "");
+    let outcome = nodes.run(&["down", "node2", "--force"]);
     assert_eq!(outcome.code, Some(0), "{outcome}");
-    let calls = nodes.calls();
-    assert_eq!(calls[2], on("node3", "down"));
-    assert_eq!(
-        calls[4..],
-        [
-            on("node1", format!("{ETCD} list --write-out=simple")),
-            on("node1", format!("{ETCD} remove b2")),
-        ]
-    );
+    nodes.remove("mute");
 
-    // All nodes look for the first master's address.
-    let outcome = nodes.run(&["down", "node1"]);
+    // The one that stays does not answer afterwards: that is no success, and
+    // neither is doing it again.
+    let nodes = Nodes::k3s(&["node1", "node2"], 2);
+    nodes.write("breaks", "node1");
+    let outcome = nodes.run(&["down", "node2", "--health-timeout", "1"]);
     assert_eq!(outcome.code, Some(1), "{outcome}");
-    assert!(outcome.stderr.contains("control_plane_endpoint"), "{outcome}");
-    assert_eq!(nodes.calls(), [""; 0]);
-    let inventory = String::from_utf8(nodes.env.read("inventory.yml"));
-    let more = "    control_plane_endpoint: api.home:6443\n";
-    nodes.env.write("inventory.yml", inventory.unwrap() + more);
-    let outcome = nodes.run(&["down", "node1"]);
-    assert_eq!(outcome.code, Some(0), "{outcome}");
-    assert!(nodes.calls().contains(&on("node2", drain("node1"))));
+    assert!(outcome.stderr.contains("was refused"), "{outcome}");
+    let outcome = nodes.run(&["down", "node2"]);
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    let said = "no other master of the k3s cluster answers";
+    assert!(outcome.stderr.contains(said), "{outcome}");
 }
 
 #[test]

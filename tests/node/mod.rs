@@ -2,6 +2,8 @@
 
 mod api;
 mod down;
+mod kubeadm;
+mod members;
 mod nodes;
 mod status;
 mod watch;

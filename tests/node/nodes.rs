@@ -41,11 +41,15 @@ status)
     ;;
 esac
 echo "$NAME: $*" >>$ROOT/../calls
+[ ! -e $ROOT/../kubeadm.sh ] || . $ROOT/../kubeadm.sh
 case $1:$2 in
 kubectl:get)
     [ ! -e $ROOT/apiless ] ||
         { echo "The connection to the server was refused" >&2; exit 1; }
-    cat $ROOT/../registered
+    case $* in
+    *--output=json*) . $ROOT/../servers.sh ;;
+    *) cat $ROOT/../registered ;;
+    esac
     ;;
 kubectl:apply) cat >>$ROOT/../applied ;;
 kubectl:drain)
@@ -60,19 +64,42 @@ kubectl:delete)
     grep -v "^$4 " $ROOT/../registered >$ROOT/../r
     mv $ROOT/../r $ROOT/../registered
     ;;
-kubectl:--namespace=kube-system)
-    case $* in
-    *"member list"*) cat $ROOT/../members ;;
-    esac
-    ;;
 down:)
     if [ -e $ROOT/stuck ]; then
         echo "piflash-node: 50-k3s failed" >&2
         exit 1
     fi
     echo '{"version":1,"state":"down"}' >$ROOT/status
+    # The end of the control plane, if it could not do without this node.
+    [ ! -e $ROOT/../breaks ] || : >$ROOT/../$(cat $ROOT/../breaks)/apiless
     ;;
 esac"#;
+
+/// What k3s writes onto the Nodes of servers that have etcd; `mute`: not who
+/// votes, as before 1.27; `loose`: no finalizer; `sick`: who does not vote.
+const SERVERS: &str = r#"awk -v mute="$([ ! -e $ROOT/../mute ] || echo yes)" \
+    -v loose="$([ ! -e $ROOT/../loose ] || echo yes)" \
+    -v sick="$(cat $ROOT/../sick 2>/dev/null)" '
+    $3 ~ /etcd/ {
+        ready = $2 ~ /^Ready/ ? "True" : "Unknown"
+        printf "%s{\"metadata\":{\"name\":\"%s\",", comma, $1
+        printf "\"labels\":{\"node-role.kubernetes.io/etcd\":\"true\"},"
+        if (!loose) {
+            at = "wrangler.cattle.io/managed-etcd-controller"
+            printf "\"finalizers\":[\"%s\"],", at
+        }
+        printf "\"annotations\":{\"etcd.k3s.cattle.io/node-name\":\"%s\",", $1
+        printf "\"etcd.k3s.cattle.io/node-address\":\"x\"}},"
+        printf "\"status\":{\"conditions\":["
+        voter = $1 == sick ? "False" : "True"
+        if (!mute)
+            printf "{\"type\":\"EtcdIsVoter\",\"status\":\"%s\"},", voter
+        printf "{\"type\":\"Ready\",\"status\":\"%s\"}]}}", ready
+        comma = ","
+    }
+    BEGIN { printf "{\"items\":[" }
+    END { print "]}" }' $ROOT/../registered
+"#;
 
 /// An inventory's nodes, built on the demo image.
 pub struct Nodes {
@@ -113,6 +140,7 @@ impl Nodes {
         let nodes = Self { env, sshds: Mutex::default() };
         let rows = names.iter().map(|name| format!("{name} Ready x 1m v1\n"));
         nodes.write("registered", rows.collect::<String>());
+        nodes.write("servers.sh", SERVERS);
         nodes
     }
 
@@ -133,6 +161,16 @@ impl Nodes {
             list(rest)
         );
         let nodes = Self::build(names, &groups);
+        // One server of k3s has SQLite.
+        let roles = match (kind, masters) {
+            ("k3s", 2..) => "control-plane,etcd",
+            _ => "control-plane",
+        };
+        let rows = names.iter().enumerate().map(|(at, name)| {
+            let roles = if at < masters { roles } else { "<none>" };
+            format!("{name} Ready {roles} 1m v1\n")
+        });
+        nodes.write("registered", rows.collect::<String>());
         for name in names {
             nodes.start(name, DONE);
         }

@@ -11,7 +11,9 @@ use std::{
 };
 
 /// Programs and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 29] = [
+const PACKAGES: [(&str, &str); 31] = [
+    ("etcd", "etcd-server"),
+    ("etcdctl", "etcd-client"),
     ("bmaptool", "bmap-tools"),
     ("debugfs", "e2fsprogs"),
     ("dumpe2fs", "e2fsprogs"),

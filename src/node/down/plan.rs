@@ -7,8 +7,9 @@ use super::{
         answer::{Answer, Trouble},
         ssh::Failure,
     },
+    gate::{Reason, leaver},
     order::{is_master, sort},
-    seen::Seen,
+    seen::{ControlPlane, Registration, Seen},
     step::{Step, StepKind},
 };
 use crate::inventory::{Cluster, Hook, Node};
@@ -54,6 +55,9 @@ pub struct NodePlan {
     pub verdict: Verdict,
     /// What is done.
     pub steps: Vec<Step>,
+    /// Why nobody can say whether all is well after it, and what to do about
+    /// it: then it is no success.
+    pub doubt: Option<(String, String)>,
 }
 
 /// What a plan makes of a node.
@@ -81,14 +85,23 @@ impl Plan {
         options: &Options,
     ) -> Self {
         let masters = || members.iter().filter(|node| is_master(node));
+        // A master that is down already has nothing left of it.
         let whole = masters().next().is_some()
-            && masters().all(|node| targets.contains(&node.name));
+            && masters().all(|node| {
+                targets.contains(&node.name) || seen.is_down(&node.name)
+            });
         let mut order: Vec<&Node> = members
             .iter()
             .filter(|node| targets.contains(&node.name))
             .copied()
             .collect();
-        sort(&mut order);
+        sort(&mut order, |node| match &seen.control_plane {
+            ControlPlane::Etcd(etcd) => {
+                etcd.is_well(leaver(&node.name, &node.reach()))
+            }
+            ControlPlane::Servers(servers) => servers.is_well(&node.name),
+            ControlPlane::NotAsked | ControlPlane::Unknown(_) => true,
+        });
         let planner = Planner { cluster, order, targets, seen, options, whole };
         let nodes: Vec<NodePlan> =
             planner.order.iter().map(|node| planner.node(node)).collect();
@@ -108,24 +121,24 @@ impl Plan {
     }
 }
 
-struct Planner<'p> {
-    cluster: Cluster,
-    order: Vec<&'p Node>,
-    targets: &'p BTreeSet<String>,
-    seen: &'p Seen,
-    options: &'p Options,
-    whole: bool,
+pub(super) struct Planner<'p> {
+    pub(super) cluster: Cluster,
+    pub(super) order: Vec<&'p Node>,
+    pub(super) targets: &'p BTreeSet<String>,
+    pub(super) seen: &'p Seen,
+    pub(super) options: &'p Options,
+    pub(super) whole: bool,
 }
 
 impl Planner<'_> {
-    /// Says whether a node is registered, and then whether it is ready.
-    fn registered(&self, node: &Node) -> Option<bool> {
+    /// What the cluster's list says of a node, if it is there.
+    fn registered(&self, node: &Node) -> Option<Registration> {
         self.seen.registered.as_ref()?.get(&node.name).copied()
     }
 
     /// The master that speaks to the cluster while `node` goes down: one
     /// that stays, or else one that goes later.
-    fn helper(&self, node: &Node) -> Option<&str> {
+    pub(super) fn helper(&self, node: &Node) -> Option<&str> {
         let helpers = || self.seen.helpers.iter().map(String::as_str);
         let stays = helpers().find(|name| !self.targets.contains(*name));
         let later = || {
@@ -139,20 +152,25 @@ impl Planner<'_> {
     fn node(&self, node: &Node) -> NodePlan {
         let (verdict, steps) = self.decide(node);
         let (name, master) = (node.name.clone(), is_master(node));
-        NodePlan { node: name, master, verdict, steps }
+        let doubt = match verdict {
+            Verdict::Blocked(..) => None,
+            // It is nobody's.
+            Verdict::Nothing(_) if !self.seen.is_down(&name) => None,
+            _ => self.doubt(node),
+        };
+        NodePlan { node: name, master, verdict, steps, doubt }
     }
 
     fn decide(&self, node: &Node) -> (Verdict, Vec<Step>) {
         let name = &node.name;
-        let blocked = |why: String, hint: String| {
-            (Verdict::Blocked(why, hint), Vec::new())
-        };
+        let blocked =
+            |(why, hint): Reason| (Verdict::Blocked(why, hint), Vec::new());
         let nothing =
             |why: &str| (Verdict::Nothing(why.to_owned()), Vec::new());
         let absent = match self.seen.answers.get(name) {
             None => return nothing("was not asked"),
-            Some(Answer::Told(status)) => {
-                if status.state == "down" && self.registered(node).is_none() {
+            Some(Answer::Told(_)) => {
+                if self.seen.is_down(name) && self.has_left(node) {
                     return nothing("is down already");
                 }
                 None
@@ -167,110 +185,122 @@ impl Planner<'_> {
                 let hint = trouble.hint(name).unwrap_or_else(|| {
                     format!("ssh to {name} and see; then run this again")
                 });
-                return blocked(trouble.to_string(), hint);
+                return blocked((trouble.to_string(), hint));
             }
         };
-        if let Some((why, hint)) = self.obstacle(node) {
-            return blocked(why, hint);
+        if let Some(reason) = self.obstacle(node) {
+            return blocked(reason);
         }
         let steps = self.steps(node, absent.is_none());
         (absent.map_or(Verdict::Go, Verdict::Absent), steps)
     }
 
-    /// What is in the way, and what to do about it.
-    fn obstacle(&self, node: &Node) -> Option<(String, String)> {
-        let (name, cluster) = (&node.name, self.cluster);
-        if self.options.force {
-            return None;
-        }
-        let hooks = &self.options.hooks;
-        if let Some(hook) = hooks.first()
-            && is_master(node)
-            && self.seen.helpers.is_empty()
-        {
-            let why = format!(
-                "{} is to be applied before {name} goes down, and no master \
-                 of the {cluster} cluster answers",
-                hook.path.display()
-            );
-            let hint = "--force goes on without it".to_owned();
-            return Some((why, hint));
-        }
-        if self.whole {
-            return None;
-        }
-        if self.helper(node).is_none() {
-            let why = format!(
-                "no {}master of the {cluster} cluster answers, so that {name} \
-                 can be neither drained nor deleted",
-                if is_master(node) { "other " } else { "" }
-            );
-            let hint = format!(
-                "`piflash status` shows the masters; --force takes {name} \
-                 down all the same"
-            );
-            return Some((why, hint));
-        }
-        if self.is_endpoint(node) && cluster == Cluster::K8s {
-            let why = format!(
-                "every node reaches the {cluster} cluster at the address of \
-                 {name}, {}",
-                node.reach()
-            );
-            let hint = "take the whole cluster down with --all, or use \
-                        `control_plane_endpoint`; --force does it all the same";
-            return Some((why, hint.to_owned()));
-        }
-        None
-    }
-
-    /// Without an endpoint of its own, a cluster is reached by the master
-    /// that began it.
-    fn is_endpoint(&self, node: &Node) -> bool {
-        match &self.options.endpoint {
-            Some(host) => *host == node.reach() || *host == node.name,
-            None => node.first_master,
-        }
+    /// Says whether nothing in the cluster is left of a node, as far as
+    /// anybody says so.
+    fn has_left(&self, node: &Node) -> bool {
+        let is_member = match &self.seen.control_plane {
+            ControlPlane::Etcd(etcd) => {
+                etcd.member(leaver(&node.name, &node.reach())).is_some()
+            }
+            _ => false,
+        };
+        self.registered(node).is_none() && (self.whole || !is_member)
     }
 
     fn steps(&self, node: &Node, present: bool) -> Vec<Step> {
         let name = &node.name;
-        let registered = self.registered(node);
-        let mut steps = Vec::new();
+        let state = self.seen.state(name).unwrap_or_default();
         let helper = self.helper(node);
+        let uninstall = present && state != "down";
         // The last one speaks for itself, as long as it is there.
         let own = || self.seen.helpers.contains(name).then_some(&**name);
-        let speaker = helper.or_else(own);
-        if let Some(on) = speaker
-            && let Some(ready) = registered
-        {
+        let drain = helper
+            .or_else(own)
             // Pods of a node that is gone would never end.
-            if ready {
-                steps.push(self.drain(on, name));
+            .filter(|_| self.registered(node).is_some_and(|node| node.ready))
+            .filter(|_| state != "down" && state != "going down")
+            .map(|on| self.drain(on, name));
+        let mut steps: Vec<Step> = drain.into_iter().collect();
+        match (self.cluster, helper) {
+            (Cluster::K8s, Some(on)) if is_master(node) => {
+                self.leave_kubeadm(node, on, uninstall, &mut steps);
             }
-            // The last one takes the list with it.
-            if helper.is_some() || !self.whole {
-                steps.push(Step::delete(on, name));
+            _ => self.leave(node, helper, uninstall, &mut steps),
+        }
+        steps
+    }
+
+    /// kubeadm looks for the node in the cluster's list and for its member
+    /// in etcd, so that both go after the uninstall; but where kubeadm does
+    /// not find the way to etcd it wipes the member's data all the same, and
+    /// of two members the other has no quorum then. So the member is taken
+    /// out of etcd first, by a master that stays.
+    fn leave_kubeadm(
+        &self,
+        node: &Node,
+        on: &str,
+        uninstall: bool,
+        steps: &mut Vec<Step>,
+    ) {
+        let name = &node.name;
+        let must = !self.whole && !self.options.force;
+        steps.push(Step { must, ..Step::etcd_member(on, node) });
+        if uninstall {
+            steps.push(Step::uninstall(name));
+        }
+        if self.whole {
+            steps.push(Step { must, ..Step::delete(on, name) });
+            return;
+        }
+        steps.push(Step { must, ..Step::etcd_health(on, node) });
+        steps.push(Step { must, ..Step::delete(on, name) });
+        steps.push(Step::etcd_health(on, node));
+        steps.push(Step::nodes(StepKind::Gone, on, name));
+    }
+
+    /// A worker, or a server of k3s, whose member leaves etcd with its Node,
+    /// before the server stops.
+    fn leave(
+        &self,
+        node: &Node,
+        helper: Option<&str>,
+        uninstall: bool,
+        steps: &mut Vec<Step>,
+    ) {
+        let name = &node.name;
+        let server = is_master(node)
+            && !self.whole
+            && matches!(
+                &self.seen.control_plane,
+                ControlPlane::Servers(servers) if servers.have_etcd()
+            );
+        let must = !self.options.force;
+        let look = |kind, on: &str| Step::servers(kind, on, name);
+        if let Some(on) = helper
+            && self.registered(node).is_some()
+        {
+            if server {
+                let step = look(StepKind::Servers, on);
+                steps.push(Step { must, ..step });
+            }
+            steps.push(Step::delete(on, name));
+            if server {
+                let step = look(StepKind::ServersHealth, on);
+                steps.push(Step { must, ..step });
             }
         }
-        let down = matches!(
-            self.seen.answers.get(name),
-            Some(Answer::Told(status)) if status.state == "down"
-        );
-        if present && !down {
+        if uninstall {
             steps.push(Step::uninstall(name));
             // Its kubelet may have registered it anew meanwhile.
             steps.extend(helper.map(|on| Step::delete(on, name)));
         }
-        if self.cluster == Cluster::K8s
+        if let Some(on) = helper
             && is_master(node)
-            && let Some(on) = helper
+            && !self.whole
         {
-            let must = !self.whole && !self.options.force;
-            let step = Step::etcd_members(on, name);
-            steps.push(Step { must, ..step });
+            steps.extend(server.then(|| look(StepKind::ServersHealth, on)));
+            steps.push(Step::nodes(StepKind::Gone, on, name));
         }
-        steps
     }
 
     fn drain(&self, on: &str, name: &str) -> Step {

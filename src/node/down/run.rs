@@ -1,15 +1,31 @@
 //! Does what was planned.
 
-use std::sync::atomic::AtomicBool;
+use std::{
+    sync::atomic::AtomicBool,
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::{
-    super::{
-        ssh::{Failure, Output, Ssh},
-        text::last_lines,
-    },
+    super::ssh::{Output, Ssh},
+    gate::leaver,
     plan::{NodePlan, Plan, Verdict},
+    seen::{etcd as seen_etcd, registered, servers},
     step::{Step, StepKind},
+    words::{doing, not_run, refused, unwell},
 };
+
+/// How often a check is made that does not pass at once.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// How a plan is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// Masters go even if a worker could not be taken down.
+    pub force: bool,
+    /// What stays of a control plane has so long to be well again.
+    pub health_timeout: Duration,
+}
 
 /// What became of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,14 +55,14 @@ pub struct StepError {
 
 /// Takes the nodes of a plan down. A failure ends what is done to a node;
 /// masters stay as long as a worker that is there could not be taken down,
-/// unless `force`. `say` is told of every step.
+/// unless forced. `say` is told of every step.
 pub fn run(
     plan: &Plan,
     ssh: &Ssh,
-    force: bool,
+    how: Run,
     say: &mut dyn FnMut(&str),
 ) -> Vec<(String, Outcome)> {
-    let mut worker = Worker { ssh, say };
+    let mut worker = Worker { ssh, how, say };
     let mut failed: Option<String> = None;
     let mut outcomes = Vec::new();
     if !plan.is_idle()
@@ -65,7 +81,9 @@ pub fn run(
     }
     for node in &plan.nodes {
         let outcome = match &failed {
-            Some(other) if node.master && !force && !node.steps.is_empty() => {
+            Some(other)
+                if node.master && !how.force && !node.steps.is_empty() =>
+            {
                 Outcome::HeldBack(format!("{other} is not down"))
             }
             _ => worker.node(node),
@@ -80,13 +98,16 @@ pub fn run(
 
 struct Worker<'w> {
     ssh: &'w Ssh,
+    how: Run,
     say: &'w mut dyn FnMut(&str),
 }
 
 impl Worker<'_> {
     fn node(&mut self, node: &NodePlan) -> Outcome {
         match &node.verdict {
-            Verdict::Nothing(why) => return Outcome::Nothing(why.clone()),
+            Verdict::Nothing(why) if node.doubt.is_none() => {
+                return Outcome::Nothing(why.clone());
+            }
             Verdict::Blocked(why, hint) => {
                 return Outcome::Failed(StepError {
                     what: format!("cannot take down {}", node.node),
@@ -94,12 +115,18 @@ impl Worker<'_> {
                     hint: Some(hint.clone()),
                 });
             }
-            Verdict::Go | Verdict::Absent(_) => {}
+            _ => {}
         }
-        match (self.all(&node.steps), &node.verdict) {
-            (Err(error), _) => Outcome::Failed(error),
-            (Ok(()), Verdict::Absent(why)) => Outcome::Absent(why.clone()),
-            (Ok(()), _) => Outcome::Down,
+        let done = self.all(&node.steps);
+        match (done, &node.verdict, &node.doubt) {
+            (Err(error), ..) => Outcome::Failed(error),
+            (Ok(()), Verdict::Absent(why), _) => Outcome::Absent(why.clone()),
+            (Ok(()), _, Some((why, hint))) => Outcome::Failed(StepError {
+                what: format!("{} is down, but is its cluster up?", node.node),
+                causes: vec![why.clone()],
+                hint: Some(hint.clone()),
+            }),
+            (Ok(()), ..) => Outcome::Down,
         }
     }
 
@@ -119,17 +146,95 @@ impl Worker<'_> {
     }
 
     fn step(&mut self, step: &Step) -> Result<(), StepError> {
-        let output = self.call(step)?;
-        if step.kind == StepKind::EtcdMember
-            && let Some(id) = member(&output.stdout, &step.about)
-        {
-            (self.say)(&format!(
-                "{}: removing what is left of it in etcd",
-                step.about
-            ));
-            self.call(&step.remove(id))?;
+        match step.kind {
+            StepKind::EtcdMember => self.leave_etcd(step),
+            StepKind::Servers => {
+                let seen = servers(self.ssh, &step.on);
+                match seen.map(|servers| servers.obstacle(&step.about)) {
+                    Ok(None) => Ok(()),
+                    Ok(Some(why)) | Err(why) => Err(unwell(step, why)),
+                }
+            }
+            StepKind::EtcdHealth | StepKind::ServersHealth | StepKind::Gone => {
+                self.settle(step)
+            }
+            _ => self.call(step).map(drop),
+        }
+    }
+
+    /// Takes a node's member out of etcd, if it has one there and those that
+    /// stay are well.
+    fn leave_etcd(&mut self, step: &Step) -> Result<(), StepError> {
+        let node = leaver(&step.about, &step.address);
+        let etcd =
+            seen_etcd(self.ssh, &step.on).map_err(|why| unwell(step, why))?;
+        if let Some(why) = etcd.obstacle(node) {
+            if step.must {
+                return Err(unwell(step, why));
+            }
+            // etcd itself refuses to lose its quorum.
+            (self.say)(&format!("{why}, going on"));
+        }
+        let Some(id) = etcd.member(node) else { return Ok(()) };
+        (self.say)(&format!("{}: taking it out of etcd", step.about));
+        let start = Instant::now();
+        // etcd takes nobody out while a member is back only since seconds.
+        while let Err(error) = self.call(&step.remove(&id)) {
+            let late = start.elapsed() >= self.how.health_timeout;
+            if late || !step.must {
+                return Err(error);
+            }
+            thread::sleep(AGAIN);
+            // It may have been done, and the answer been lost.
+            let etcd = seen_etcd(self.ssh, &step.on);
+            if etcd.is_ok_and(|etcd| etcd.member(node).is_none()) {
+                return Ok(());
+            }
         }
         Ok(())
+    }
+
+    /// Makes a check until it passes, or for too long. A new leader is
+    /// elected in seconds; a server that lost its own starts again.
+    fn settle(&self, step: &Step) -> Result<(), StepError> {
+        let start = Instant::now();
+        loop {
+            let Some(why) = self.trouble(step) else { return Ok(()) };
+            if start.elapsed() >= self.how.health_timeout {
+                return Err(unwell(step, why));
+            }
+            thread::sleep(AGAIN);
+        }
+    }
+
+    /// Why a check does not pass.
+    fn trouble(&self, step: &Step) -> Option<String> {
+        let (on, about) = (&step.on, &step.about);
+        let trouble = match step.kind {
+            StepKind::EtcdHealth => seen_etcd(self.ssh, on).map(|etcd| {
+                match etcd.member(leaver(about, &step.address)) {
+                    Some(id) => Some(format!("it still lists {about} ({id})")),
+                    None => etcd.trouble(),
+                }
+            }),
+            StepKind::ServersHealth => servers(self.ssh, on).map(|servers| {
+                let left = servers.without(about).trouble();
+                left.or_else(|| {
+                    servers
+                        .votes(about)
+                        .then(|| format!("{about} is still one of them"))
+                })
+            }),
+            _ => {
+                let never = AtomicBool::new(false);
+                registered(self.ssh, on, &never).map(|nodes| {
+                    nodes
+                        .contains_key(about)
+                        .then(|| format!("it still lists {about}"))
+                })
+            }
+        };
+        trouble.unwrap_or_else(Some)
     }
 
     fn call(&self, step: &Step) -> Result<Output, StepError> {
@@ -140,189 +245,6 @@ impl Worker<'_> {
             Ok(output) if output.code == 0 => Ok(output),
             Ok(output) => Err(refused(step, &output)),
             Err(failure) => Err(not_run(step, &failure)),
-        }
-    }
-}
-
-/// What is being done, for people.
-fn doing(step: &Step) -> String {
-    let Step { about, on, .. } = step;
-    match step.kind {
-        StepKind::Hook => {
-            let hook = step.input.as_ref();
-            let path = hook.map(|hook| hook.path.display().to_string());
-            format!("applying {}, on {on}", path.unwrap_or_default())
-        }
-        StepKind::Cordon => format!(
-            "cordoning {}, on {on}",
-            step.args.get(5..).unwrap_or_default().join(", ")
-        ),
-        StepKind::Drain => format!("{about}: draining, on {on}"),
-        StepKind::Delete => format!("{about}: deleting the node, on {on}"),
-        StepKind::EtcdMember => {
-            format!("{about}: looking for it in etcd, on {on}")
-        }
-        StepKind::Uninstall => format!("{about}: uninstalling"),
-    }
-}
-
-fn failed(step: &Step) -> String {
-    let Step { about, on, .. } = step;
-    match step.kind {
-        StepKind::Hook => match &step.input {
-            Some(hook) => {
-                format!("cannot apply {} on {on}", hook.path.display())
-            }
-            None => format!("cannot apply a hook on {on}"),
-        },
-        StepKind::Cordon => format!("cannot keep new pods away, on {on}"),
-        StepKind::Drain => format!("{about} cannot be drained"),
-        StepKind::Delete => format!("cannot delete the node {about}, on {on}"),
-        StepKind::EtcdMember => {
-            format!("cannot take {about} out of etcd, on {on}")
-        }
-        StepKind::Uninstall => {
-            format!("{about} is out of its cluster, but not uninstalled")
-        }
-    }
-}
-
-fn not_run(step: &Step, failure: &Failure) -> StepError {
-    let hint = match failure {
-        Failure::Late(_) | Failure::Lost(_)
-            if step.kind == StepKind::Uninstall =>
-        {
-            format!(
-                "it may still be at work: `ssh -F build/ssh_config {} sudo \
-                 piflash-node status`; then run this again",
-                step.on
-            )
-        }
-        _ => "run this again: it goes on from there".to_owned(),
-    };
-    let causes = vec![format!("{}: {failure}", step.on)];
-    StepError { what: failed(step), causes, hint: Some(hint) }
-}
-
-/// What kubectl, sudo and piflash-node say, and what to do about it.
-fn refused(step: &Step, output: &Output) -> StepError {
-    let said = |text: &str| output.stderr.contains(text);
-    let mut causes = last_lines(&output.stderr, 6);
-    if causes.is_empty() {
-        causes = last_lines(&output.stdout, 6);
-    }
-    causes.push(format!("exit code {} of `{}`", output.code, step.script()));
-    let about = &step.about;
-    let hint = if said("a password is required") || said("not in the sudoers") {
-        format!(
-            "the account of {} needs sudo without a password, as piflash \
-             sets it up",
-            step.on
-        )
-    } else if output.code == 127 || said("piflash-node: command not found") {
-        format!("{} has no piflash-node: was its card made here?", step.on)
-    } else if step.kind == StepKind::Uninstall {
-        format!(
-            "`ssh -F build/ssh_config {about} sudo piflash-node logs` has all \
-             of it; run this again, or flash the card"
-        )
-    } else if step.kind == StepKind::Drain {
-        drain_hint(about, said)
-    } else {
-        "run this again: it goes on from there".to_owned()
-    };
-    StepError { what: failed(step), causes, hint: Some(hint) }
-}
-
-/// In the words of `kubectl drain`; the node stays cordoned.
-fn drain_hint(node: &str, said: impl Fn(&str) -> bool) -> String {
-    let back = format!(
-        "`piflash-node kubectl uncordon {node}` on a master takes it back into \
-         use"
-    );
-    if said("disruption budget") {
-        format!(
-            "a PodDisruptionBudget does not let pods go: give them another \
-             node or replicas and run this again, or end them all the same \
-             with --force; {back}"
-        )
-    } else if said("local storage") || said("emptyDir") {
-        format!(
-            "pods keep data on the node that would be lost: \
-             `k3s_delete_emptydir_data: yes` in the inventory, or --force; \
-             {back}"
-        )
-    } else if said("declare no controller") {
-        format!(
-            "pods that nothing would start again elsewhere: delete them, or \
-             use --force; {back}"
-        )
-    } else {
-        format!("run this again, or use --drain-timeout or --force; {back}")
-    }
-}
-
-/// Finds a member by its name in what `etcdctl member list` writes: `ID,
-/// started, NAME, PEER URLS, CLIENT URLS, LEARNER`.
-fn member<'l>(list: &'l str, name: &str) -> Option<&'l str> {
-    list.lines().find_map(|line| {
-        let mut fields = line.split(',').map(str::trim);
-        let (id, _, found) = (fields.next()?, fields.next()?, fields.next()?);
-        let hex = !id.is_empty()
-            && id.len() <= 16
-            && id.bytes().all(|b| b.is_ascii_hexdigit());
-        (hex && found == name).then_some(id)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn members_of_etcd_are_found_by_name() {
-        let list = "8e9e05c52164694d, started, node5, https://10.0.0.5:2380, \
-                    https://10.0.0.5:2379, false\n\
-                    $(reboot), started, node6, x, y, false\n\
-                    a1, unstarted, , https://10.0.0.7:2380, , true\n";
-        assert_eq!(member(list, "node5"), Some("8e9e05c52164694d"));
-        assert_eq!(member(list, "node6"), None);
-        assert_eq!(member(list, "node7"), None);
-        assert_eq!(member("", "node5"), None);
-    }
-
-    #[test]
-    fn what_kubectl_says_has_a_way_out() {
-        let step =
-            Step::drain("node1", "node2", super::super::step::SHORT, &[]);
-        for (stderr, hint) in [
-            (
-                "error when evicting pods/\"db-0\" -n \"default\" (will retry \
-                 after 5s): Cannot evict pod as it would violate the pod's \
-                 disruption budget.\nerror: drain did not complete within 3s\n",
-                "PodDisruptionBudget",
-            ),
-            (
-                "error: cannot delete Pods with local storage (use \
-                 --delete-emptydir-data to override): default/x\n",
-                "k3s_delete_emptydir_data",
-            ),
-            (
-                "error: cannot delete Pods declare no controller (use --force \
-                 to override): default/x\n",
-                "nothing would start again",
-            ),
-            ("sudo: a password is required\n", "without a password"),
-            ("boom\x1b[2J\n", "run this again"),
-        ] {
-            let stderr = stderr.to_owned();
-            let output = Output { code: 1, stdout: String::new(), stderr };
-            let error = refused(&step, &output);
-            assert_eq!(error.what, "node2 cannot be drained");
-            let given = error.hint.unwrap();
-            assert!(given.contains(hint), "{hint}: {given}");
-            let causes = error.causes.join("\n");
-            assert!(!causes.contains('\x1b'), "{causes}");
         }
     }
 }

@@ -1,7 +1,9 @@
 //! How a cluster is before anything is done to it.
 
 use std::{
-    collections::BTreeMap, ops::ControlFlow, sync::atomic::AtomicBool,
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+    sync::atomic::AtomicBool,
     time::Duration,
 };
 
@@ -9,13 +11,38 @@ use super::{
     super::{
         answer::{Answer, ask},
         pool::ask_all,
-        ssh::Ssh,
+        ssh::{Output, Ssh},
         text::clean,
     },
+    etcd::Etcd,
     order::is_master,
+    servers::Servers,
     step::{Step, StepKind},
 };
-use crate::inventory::Node;
+use crate::inventory::{Cluster, Node};
+
+/// A node in the cluster's own list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Its kubelet says that it is well.
+    pub ready: bool,
+    /// It has the role of the control plane.
+    pub master: bool,
+}
+
+/// What a master says of the control plane, before one of its nodes goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ControlPlane {
+    /// Nobody was asked: all of it goes, or none.
+    #[default]
+    NotAsked,
+    /// kubeadm's etcd.
+    Etcd(Etcd),
+    /// k3s' servers.
+    Servers(Servers),
+    /// Nobody can say how it is, because of this.
+    Unknown(String),
+}
 
 /// What the nodes of a cluster say of themselves and of each other.
 #[derive(Clone, Debug, Default)]
@@ -25,17 +52,40 @@ pub struct Seen {
     /// Masters on which kubectl works, in the order in which they were
     /// given.
     pub helpers: Vec<String>,
-    /// Nodes that are registered in the cluster, and whether they are ready;
-    /// None if no master's kubectl works.
-    pub registered: Option<BTreeMap<String, bool>>,
+    /// Nodes that are registered in the cluster; None if no master's kubectl
+    /// works.
+    pub registered: Option<BTreeMap<String, Registration>>,
     /// Why kubectl does not work on masters that answer.
     pub complaints: Vec<String>,
+    /// How the control plane is.
+    pub control_plane: ControlPlane,
+}
+
+impl Seen {
+    /// Says whether a node says that it is down.
+    pub(super) fn is_down(&self, name: &str) -> bool {
+        self.state(name) == Some("down")
+    }
+
+    pub(super) fn state(&self, name: &str) -> Option<&str> {
+        match self.answers.get(name) {
+            Some(Answer::Told(status)) => Some(&status.state),
+            _ => None,
+        }
+    }
 }
 
 /// Asks nodes how far they are, and the masters of them which nodes are
-/// registered; all at the same time. Nothing is changed.
+/// registered; all at the same time. If some masters are among `targets`,
+/// one is asked how the control plane is, too. Nothing is changed.
 #[must_use]
-pub fn look(ssh: &Ssh, nodes: &[&Node], limit: Duration) -> Seen {
+pub fn look(
+    ssh: &Ssh,
+    cluster: Cluster,
+    nodes: &[&Node],
+    targets: &BTreeSet<String>,
+    limit: Duration,
+) -> Seen {
     let mut seen = Seen::default();
     let mut lists = BTreeMap::new();
     let look = |subject: usize, cancelled: &AtomicBool| {
@@ -64,36 +114,92 @@ pub fn look(ssh: &Ssh, nodes: &[&Node], limit: Duration) -> Seen {
             Err(why) => seen.complaints.push(format!("{name}: {why}")),
         }
     }
+    let goes = |node: &&Node| targets.contains(&node.name);
+    let masters = || nodes.iter().copied().filter(|node| is_master(node));
+    let some_go = masters().any(|node| goes(&node));
+    let some_stay = masters().any(|node| !goes(&node));
+    let helpers = || seen.helpers.iter();
+    let on = helpers().find(|name| !targets.contains(*name));
+    if let Some(on) = on.or_else(|| helpers().next())
+        && some_go
+        && some_stay
+    {
+        seen.control_plane = match cluster {
+            Cluster::K8s => etcd(ssh, on).map(ControlPlane::Etcd),
+            Cluster::K3s => servers(ssh, on).map(ControlPlane::Servers),
+        }
+        .unwrap_or_else(|why| ControlPlane::Unknown(format!("{on}: {why}")));
+    }
     seen
 }
 
-/// Asks a master's kubectl.
-fn registered(
+/// Asks a master's kubectl which nodes are registered.
+pub(super) fn registered(
     ssh: &Ssh,
     master: &str,
     cancelled: &AtomicBool,
-) -> Result<BTreeMap<String, bool>, String> {
-    let args = ["get", "nodes", "--no-headers", "--request-timeout=20s"];
-    let step = Step::kubectl(StepKind::Cordon, master, master, args);
-    let script = step.script();
-    let output = ssh
-        .run(master, &step.request(&script), cancelled)
-        .map_err(|failure| failure.to_string())?;
-    if output.code == 0 {
-        return Ok(list(&output.stdout));
+) -> Result<BTreeMap<String, Registration>, String> {
+    let step = Step::nodes(StepKind::Gone, master, master);
+    let output = asked(ssh, &step, cancelled)?;
+    match output.code {
+        0 => Ok(list(&output.stdout)),
+        _ => Err(complaint("kubectl", &output)),
     }
+}
+
+/// Asks etcd on a master, by its own tool, for its members and their health.
+pub(super) fn etcd(ssh: &Ssh, master: &str) -> Result<Etcd, String> {
+    let never = AtomicBool::new(false);
+    let list = asked(ssh, &Step::members(master), &never)?;
+    if list.code != 0 {
+        return Err(complaint("etcdctl", &list));
+    }
+    // Where one is not healthy it fails, and says who.
+    let health = asked(ssh, &Step::health(master, master), &never)?;
+    Etcd::read(&list.stdout, &health.stdout).map_err(|why| {
+        match health.stderr.trim() {
+            "" => why,
+            _ => complaint("etcdctl", &health),
+        }
+    })
+}
+
+/// Asks a master of k3s for the servers that have etcd.
+pub(super) fn servers(ssh: &Ssh, master: &str) -> Result<Servers, String> {
+    let step = Step::servers(StepKind::Servers, master, master);
+    let output = asked(ssh, &step, &AtomicBool::new(false))?;
+    match output.code {
+        0 => Servers::read(&output.stdout),
+        _ => Err(complaint("kubectl", &output)),
+    }
+}
+
+fn asked(
+    ssh: &Ssh,
+    step: &Step,
+    cancelled: &AtomicBool,
+) -> Result<Output, String> {
+    let script = step.script();
+    ssh.run(&step.on, &step.request(&script), cancelled)
+        .map_err(|failure| failure.to_string())
+}
+
+/// The last line says it best.
+fn complaint(program: &str, output: &Output) -> String {
     let said = output.stderr.lines().last().unwrap_or_default();
-    Err(format!("kubectl fails: {}", clean(said, 200)))
+    format!("{program} fails: {}", clean(said, 200))
 }
 
 /// `NAME STATUS ROLES AGE VERSION`, where the status begins with `Ready` or
-/// `NotReady`, and more may follow after a comma.
-fn list(text: &str) -> BTreeMap<String, bool> {
+/// `NotReady`, more may follow after a comma, and roles have commas too.
+fn list(text: &str) -> BTreeMap<String, Registration> {
     let rows = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         let (name, status) = (words.next()?, words.next()?);
         let ready = status.split(',').next() == Some("Ready");
-        Some((name.to_owned(), ready))
+        let mut roles = words.next().unwrap_or_default().split(',');
+        let master = roles.any(|role| role == "control-plane");
+        Some((name.to_owned(), Registration { ready, master }))
     });
     rows.collect()
 }
@@ -108,7 +214,15 @@ mod tests {
                     node2   Ready,SchedulingDisabled   <none>   5m   v1.37\n\
                     node3   NotReady   <none>   5m   v1.37\n\n";
         let list = list(text);
-        let ready: Vec<_> = list.iter().map(|(n, r)| (&**n, *r)).collect();
-        assert_eq!(ready, [("node1", true), ("node2", true), ("node3", false)]);
+        let rows: Vec<_> =
+            list.iter().map(|(n, r)| (&**n, r.ready, r.master)).collect();
+        assert_eq!(
+            rows,
+            [
+                ("node1", true, true),
+                ("node2", true, false),
+                ("node3", false, false)
+            ]
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::super::ssh::{Request, quoted};
-use crate::inventory::Hook;
+use crate::inventory::{Hook, Node};
 
 /// An answer that is longer is none: kubectl names every pod that it moves.
 const MOST: u64 = 4 << 20;
@@ -33,8 +33,17 @@ pub enum StepKind {
     Drain,
     /// Takes the node out of the cluster's list.
     Delete,
-    /// Removes a member of kubeadm's etcd that is left.
+    /// Takes the node's member out of kubeadm's etcd, where that leaves a
+    /// healthy one.
     EtcdMember,
+    /// Waits until kubeadm's etcd is healthy without the node.
+    EtcdHealth,
+    /// Looks whether k3s' servers can do without the node.
+    Servers,
+    /// Waits until k3s' servers are well without the node.
+    ServersHealth,
+    /// Waits until the API answers and no longer lists the node.
+    Gone,
     /// Takes everything of the cluster off the node.
     Uninstall,
 }
@@ -48,6 +57,8 @@ pub struct Step {
     pub on: String,
     /// The node that it is about.
     pub about: String,
+    /// Where others reach that node.
+    pub address: String,
     /// Its words.
     pub args: Vec<String>,
     /// Its standard input.
@@ -72,6 +83,7 @@ impl Step {
             kind,
             on: on.to_owned(),
             about: about.to_owned(),
+            address: String::new(),
             args: args.collect(),
             input: None,
             limit: SHORT,
@@ -111,6 +123,7 @@ impl Step {
             kind: StepKind::Uninstall,
             on: node.to_owned(),
             about: node.to_owned(),
+            address: String::new(),
             args: args.map(str::to_owned).to_vec(),
             input: None,
             limit: LONG,
@@ -119,22 +132,55 @@ impl Step {
     }
 
     /// Lists the members of etcd on a master that stays; [`Step::remove`]
-    /// follows if the node is one of them.
-    pub(super) fn etcd_members(on: &str, about: &str) -> Self {
-        Self::etcdctl(on, about, &["member", "list", "--write-out=simple"])
+    /// follows if the node is one of them and may leave.
+    pub(super) fn etcd_member(on: &str, about: &Node) -> Self {
+        let words = ["member", "list", "--write-out=json"];
+        let step = Self::etcdctl(StepKind::EtcdMember, on, &about.name, &words);
+        Self { address: about.reach(), ..step }
     }
 
-    /// Removes a member that this step has listed.
+    /// Asks all members of etcd how they are.
+    pub(super) fn etcd_health(on: &str, about: &Node) -> Self {
+        let step = Self::health(on, &about.name);
+        Self { address: about.reach(), ..step }
+    }
+
+    /// The list of members, for a step about etcd.
+    pub(super) fn members(on: &str) -> Self {
+        let words = ["member", "list", "--write-out=json"];
+        Self::etcdctl(StepKind::EtcdHealth, on, on, &words)
+    }
+
+    /// Their health, likewise.
+    pub(super) fn health(on: &str, about: &str) -> Self {
+        let words = ["endpoint", "health", "--cluster", "--write-out=json"];
+        Self::etcdctl(StepKind::EtcdHealth, on, about, &words)
+    }
+
+    /// Removes the member that this step has found.
     pub(super) fn remove(&self, id: &str) -> Self {
-        Self::etcdctl(&self.on, &self.about, &["member", "remove", id])
+        let words = ["member", "remove", id];
+        Self::etcdctl(self.kind, &self.on, &self.about, &words)
     }
 
-    fn etcdctl(on: &str, about: &str, words: &[&str]) -> Self {
+    /// Asks a master for all Nodes, with all that k3s wrote onto them.
+    pub(super) fn servers(kind: StepKind, on: &str, about: &str) -> Self {
+        let args = ["get", "nodes", "--output=json", "--request-timeout=20s"];
+        Self::kubectl(kind, on, about, args)
+    }
+
+    /// Asks a master which nodes are registered.
+    pub(super) fn nodes(kind: StepKind, on: &str, about: &str) -> Self {
+        let args = ["get", "nodes", "--no-headers", "--request-timeout=20s"];
+        Self::kubectl(kind, on, about, args)
+    }
+
+    fn etcdctl(kind: StepKind, on: &str, about: &str, words: &[&str]) -> Self {
         let pod = format!("etcd-{on}");
         let args = ["--namespace=kube-system", "exec", &pod];
         let args = args.into_iter().chain(ETCDCTL);
         let args = args.chain(words.iter().copied());
-        Self::kubectl(StepKind::EtcdMember, on, about, args)
+        Self::kubectl(kind, on, about, args)
     }
 
     /// The command, for a shell.
@@ -165,6 +211,10 @@ impl fmt::Display for Step {
             StepKind::EtcdMember => {
                 write!(f, ", and `member remove` of {}", self.about)
             }
+            StepKind::EtcdHealth
+            | StepKind::Servers
+            | StepKind::ServersHealth
+            | StepKind::Gone => f.write_str(" (a check)"),
             _ if !self.must => f.write_str(" (whether it works or not)"),
             _ => Ok(()),
         }

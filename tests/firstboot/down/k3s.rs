@@ -30,11 +30,27 @@ const CARD: &[(&str, u32)] = &[
     ("var/lib/rancher/k3s/server/tls/service.key", 0o600),
     ("var/lib/rancher/k3s/server/manifests/post-master-up.yaml", 0o600),
     ("var/lib/rancher/k3s/agent/images/a b.tar.zst", 0o644),
+    // The user's own, by `files`.
+    ("etc/piflash/files", 0o600),
+    ("var/lib/rancher/k3s/agent/etc/containerd/config.toml.tmpl", 0o640),
+    ("var/lib/kubelet/my config.json", 0o600),
+    ("etc/cni/net.d/99-mine.conf", 0o644),
 ];
+const FILES: &str = "/etc/cni/net.d/99-mine.conf\n/var/lib/kubelet/my \
+    config.json\n/var/lib/rancher/k3s/agent/etc/containerd/config.toml.tmpl\n\
+    /etc/motd\n";
+
+/// What one of them has in it.
+fn content(path: &str) -> String {
+    match path {
+        "etc/piflash/files" => FILES.to_owned(),
+        path => format!("{path}\n"),
+    }
+}
 
 fn lay_card(node: &Node<'_>) {
     for (path, mode) in CARD {
-        node.write(path, format!("{path}\n"));
+        node.write(path, content(path));
         let mode = fs::Permissions::from_mode(*mode);
         fs::set_permissions(node.path(path), mode).unwrap();
     }
@@ -140,7 +156,7 @@ fn k3s_goes_in_order_and_the_second_run_does_nothing() {
             "var/lib/rancher",
             "var/lib/kubelet",
             "var/lib/cni",
-            "etc/cni/net.d",
+            "etc/cni/net.d/10-flannel.conflist",
             "run/k3s",
             "run/flannel",
         ] {
@@ -150,6 +166,7 @@ fn k3s_goes_in_order_and_the_second_run_does_nothing() {
             "etc/ssh/sshd_config",
             "sys/class/net/eth0",
             "usr/local/bin/ctr",
+            "etc/cni/net.d/99-mine.conf",
             "usr/local/lib/piflash/provision",
         ] {
             assert!(node.exists(stays), "{stays}");
@@ -184,7 +201,7 @@ fn retry_puts_the_card_back_as_it_was() {
         let output = node.run("piflash-node", &["retry"]);
         assert!(output.status.success(), "{output:?}");
         for (path, _) in CARD {
-            assert_eq!(node.read(path), format!("{path}\n"));
+            assert_eq!(node.read(path), content(path));
         }
         let now = tree(&node);
         let of_card = |tree: &BTreeMap<String, (String, u32)>| {

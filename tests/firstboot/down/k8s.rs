@@ -99,6 +99,58 @@ fn kubeadms_node_goes_in_order_and_the_second_run_does_nothing() {
     }
 }
 
+/// kubeadm's reset empties directories of its own.
+#[test]
+fn files_of_the_user_outlive_the_cluster() {
+    for shell in SHELLS {
+        let node = kubeadm_node(shell);
+        node.remove("usr/local/lib/piflash/down/50-k3s");
+        node.program(
+            "kubeadm",
+            "for dir in etc/kubernetes/pki etc/kubernetes/manifests \
+             var/lib/kubelet var/lib/etcd etc/cni/net.d; do
+                rm -rf \"$PIFLASH_ROOT/$dir\"/*
+            done",
+        );
+        let stay = ["etc/cni/net.d/99-mine.conf", "opt/cni/bin/my own"];
+        let kept = [
+            "etc/kubernetes/audit.yaml",
+            "etc/kubernetes/pki/mine.crt",
+            "var/lib/kubelet/config.json",
+        ];
+        let mut list = "/etc/motd\n".to_owned();
+        for path in stay.iter().chain(&kept) {
+            node.write(path, *path);
+            list += &format!("/{path}\n");
+        }
+        node.write("etc/piflash/files", list);
+        // It is run again after it was cut off.
+        node.write("etc/motd", "hello");
+        for _ in 0..2 {
+            let output = node.run("piflash-node", &["down"]);
+            assert!(output.status.success(), "{shell:?} {output:?}");
+            for path in stay {
+                assert_eq!(node.read(path), path, "{shell:?}");
+            }
+            for path in kept {
+                assert!(!node.exists(path), "{path}");
+            }
+            for gone in
+                ["etc/cni/net.d/10-flannel.conflist", "opt/cni/bin/flannel"]
+            {
+                assert!(!node.exists(gone), "{gone}");
+            }
+        }
+        let output = node.run("piflash-node", &["retry"]);
+        assert!(output.status.success(), "{output:?}");
+        for path in stay.iter().chain(&kept) {
+            assert_eq!(node.read(path), *path, "{shell:?}");
+        }
+        assert_eq!(node.read("etc/motd"), "hello");
+        assert!(!node.exists("var/lib/piflash/kept"));
+    }
+}
+
 #[test]
 fn a_reset_that_fails_does_not_keep_the_node_up() {
     for shell in SHELLS {

@@ -34,7 +34,7 @@ pub const CLUSTER_INFO: &str =
     "/api/v1/namespaces/kube-public/configmaps/cluster-info";
 pub const KUBELET_CONFIG: &str =
     "/api/v1/namespaces/kube-system/configmaps/kubelet-config";
-const PLAN: &str = "/var/lib/kubelet/plan.json";
+pub const PLAN: &str = "/var/lib/kubelet/plan.json";
 const PKI: &str = "/etc/kubernetes/pki";
 
 /// etcd takes one new member at a time; seconds that one needs.
