@@ -95,9 +95,10 @@ pub(super) fn build(
     let (kubeadm, notes) = match node.role.map(|role| role.cluster) {
         Some(Kind::K8s) => {
             let manifest = inputs.artefacts.text(kubeadm::MANIFEST);
+            let known = kubeadm::known_sources(facts, &settings, inputs.files)?;
             (
-                kubeadm::context(node, facts, &settings, manifest)?,
-                kubeadm::notes(&settings, facts).into_iter().collect(),
+                kubeadm::context(node, facts, &settings, manifest, &known)?,
+                kubeadm::notes(&settings, facts, &known),
             )
         }
         _ => (().into(), Vec::new()),

@@ -3,6 +3,7 @@
 //! plan.
 
 mod account;
+mod apt_sources;
 mod artefact;
 mod cluster;
 mod context;
