@@ -87,7 +87,9 @@ wait_for_cluster() {
             "is it another cluster, or was the token deleted there?"
     fi
     tail -n 3 "$run/cluster-info.error"
-    fail "waiting for the cluster: nothing at https://$endpoint yet"
+    way="If it is gone for good: piflash build --new-cluster"
+    [ ! -e "$config/join-only" ] || way=$(head -n 1 "$config/join-only")
+    fail "waiting for the cluster: nothing at https://$endpoint yet. $way"
 }
 
 # Whether an earlier attempt left something behind.

@@ -1,7 +1,7 @@
 //! What an image is, as its own files tell.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// Everything known about a base image. Templates see it as `facts`.
 ///
@@ -452,6 +452,9 @@ pub struct Texts {
     pub config: Option<String>,
     /// `/usr/share/i18n/SUPPORTED`: every locale that can be made.
     pub locales: Option<String>,
+    /// `/etc/apt/sources.list` and the files in `sources.list.d`, by their
+    /// paths.
+    pub apt_sources: BTreeMap<String, String>,
 }
 
 // Hashes must not come out by way of `{:?}` either.

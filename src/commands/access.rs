@@ -17,6 +17,7 @@ use crate::{
     },
     inventory::{Cluster as Kind, Node, RoleKind},
     plan::Cluster,
+    ui::Ui,
 };
 
 /// The secrets of a build directory, and the files that tell of them.
@@ -81,7 +82,31 @@ impl Access {
             }
         };
         identity.membership = Some(membership);
+        if !cluster.foreign {
+            let dir = cluster.kind.to_string();
+            identity.cluster_seen = store.seen(&dir).map_err(failed)?;
+        }
         Ok(identity)
+    }
+
+    /// Forgets that a cluster was ever seen at work; returns whether it was.
+    pub(super) fn forget_seen(&self, cluster: Kind) -> Result<bool> {
+        let whose = format!("the {cluster} cluster");
+        self.store
+            .forget_seen(&cluster.to_string())
+            .map_err(|error| store_error(&whose, &error))
+    }
+
+    /// Notes that a cluster was seen at work: from now on no card begins it
+    /// anew. That it cannot be noted is worth a word, and no more.
+    pub(super) fn note_seen(&self, cluster: Kind, ui: &Ui) {
+        let noted = self.store.note_seen(&cluster.to_string(), self.time);
+        if let Err(error) = noted {
+            ui.warn(&format!(
+                "cannot note that the {cluster} cluster is at work ({error}): \
+                 a new card of its first master might begin another one"
+            ));
+        }
     }
 
     fn k3s(&self) -> Result<&K3s> {

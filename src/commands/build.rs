@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -49,6 +50,11 @@ pub(super) struct BuildArgs {
     #[command(flatten)]
     format: FormatArgs,
 
+    /// The cluster that these nodes are of is gone: the card of its first
+    /// master begins a new one, with the same authorities and tokens
+    #[arg(long)]
+    new_cluster: bool,
+
     #[command(flatten)]
     image: ImageArgs,
 
@@ -87,7 +93,11 @@ pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
         let formats = args.format.formats();
         base_of.push(bases.get(&job.image, &formats, &args.image, ui)?);
     }
-    let host_keys = identify(&workshop, &mut jobs, &args.build_dir)?;
+    let build_dir = &args.build_dir;
+    if args.new_cluster {
+        forget_clusters(&jobs, build_dir, workshop.time, ui)?;
+    }
+    let host_keys = identify(&workshop, &mut jobs, build_dir)?;
     let pace = Pace::new(args.jobs, jobs.len());
     let site = Site {
         args,
@@ -137,6 +147,28 @@ impl Site<'_> {
         ui.say(&summary(job, host_keys, folder, &built));
         Ok(built)
     }
+}
+
+/// Forgets that the clusters of these nodes were ever seen at work.
+pub(super) fn forget_clusters(
+    jobs: &[Job],
+    build_dir: &Path,
+    time: i64,
+    ui: &Ui,
+) -> Result<()> {
+    let access = Access::new(build_dir, time);
+    let clusters = jobs.iter().filter_map(|job| job.plan.cluster.as_ref());
+    let ours = clusters.filter(|cluster| !cluster.foreign);
+    for kind in ours.map(|it| it.kind).collect::<BTreeSet<_>>() {
+        ui.say(&match access.forget_seen(kind)? {
+            true => format!(
+                "the {kind} cluster, which had been seen at work, counts as \
+                 gone: its first master begins a new one"
+            ),
+            false => format!("the {kind} cluster was never seen at work"),
+        });
+    }
+    Ok(())
 }
 
 /// Gives every job the secrets of its node, and writes down how ssh and

@@ -6,9 +6,11 @@ use clap::Args;
 use minijinja::value::Value;
 
 use super::{
+    access::Access,
     error::{CommandError, Kind, Result},
     hooks, inventory,
     status::ReachArgs,
+    workshop::build_time,
 };
 use crate::{
     inventory::{Cluster, Hook, Inventory, Node, Role, RoleKind},
@@ -70,6 +72,7 @@ pub(super) fn down(path: &Path, args: &DownArgs, ui: &Ui) -> Result<()> {
     };
     without_card(&targets, |node| ssh.knows(&node.name))?;
 
+    let access = Access::new(&args.reach.build_dir, build_time()?);
     let mut plans = Vec::new();
     for cluster in [Cluster::K3s, Cluster::K8s] {
         let members = members(&inventory, cluster);
@@ -86,6 +89,9 @@ pub(super) fn down(path: &Path, args: &DownArgs, ui: &Ui) -> Result<()> {
         ui.say(&format!("looking at the {cluster} cluster"));
         let patience = args.reach.patience();
         let seen = look(&ssh, cluster, &asked, &names, patience);
+        if seen.registered.is_some() {
+            access.note_seen(cluster, ui);
+        }
         let options = options(args, &members, hooks.of(cluster))?;
         plans.push(Plan::new(cluster, &members, &names, &seen, &options));
     }
@@ -109,8 +115,13 @@ pub(super) fn down(path: &Path, args: &DownArgs, ui: &Ui) -> Result<()> {
     };
     for plan in &plans {
         let outcomes = run(plan, &ssh, how, &mut |text| ui.say(text));
+        let before = failures.len();
         for (node, outcome) in outcomes {
             failures.extend(conclude(&node, outcome, ui));
+        }
+        // With a master that could not be reached, the cluster would be back.
+        if plan.whole && failures.len() == before {
+            access.forget_seen(plan.cluster)?;
         }
     }
     end(failures, ui)

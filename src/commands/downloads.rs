@@ -24,6 +24,10 @@ pub(super) struct Order {
     /// What it is called on the way.
     pub(super) name: String,
     pub(super) wanted: Wanted,
+    /// Where else it is, if it is gone from there.
+    pub(super) elsewhere: Option<Wanted>,
+    /// What to do if it is gone from everywhere.
+    pub(super) if_gone: Option<String>,
     pub(super) options: FetchOptions,
     /// For whom: nodes, by their names.
     pub(super) nodes: String,
@@ -92,7 +96,17 @@ pub(super) fn fetch_all(
 
 fn fetch(cache: &Cache, keyring: &Keyring, order: &Order, ui: &Ui) -> Fetched {
     let bar = ui.bar(&order.name);
-    cache.get(&order.wanted, keyring, &order.options, &*bar)
+    let get = |wanted| cache.get(wanted, keyring, &order.options, &*bar);
+    match (get(&order.wanted), &order.elsewhere) {
+        (Err(error), Some(elsewhere)) if error.is_gone() => {
+            ui.say(&format!(
+                "{} is gone from {}: trying {}",
+                order.name, error.url, elsewhere.url
+            ));
+            get(elsewhere)
+        }
+        (got, _) => got,
+    }
 }
 
 /// Names every image that could not be had, and for whom.
@@ -107,8 +121,12 @@ fn failure(failures: &[(&Order, CacheError)]) -> CommandError {
             report = report.cause(format!("for {}:", order.nodes));
         }
         report = report.because(error);
-        if hints.insert(error.hint()) {
-            report = report.hint(error.hint());
+        let hint = match &order.if_gone {
+            Some(hint) if error.is_gone() => hint,
+            _ => error.hint(),
+        };
+        if hints.insert(hint) {
+            report = report.hint(hint);
         }
     }
     let mismatch = failures.iter().any(|(_, error)| error.is_mismatch());

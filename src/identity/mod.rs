@@ -6,7 +6,8 @@
 //!   .gitignore             everything: no secret is ever committed
 //!   .lock                  one run makes, the others wait
 //!   nodes/NODE/            ssh: the host keys of a node; its k3s password
-//!   k3s/, k8s/             cluster: authorities, keys and tokens
+//!   k3s/, k8s/             cluster: authorities, keys and tokens; and, once
+//!     seen-at-work         seen: that it has been seen at work
 //! ```
 //!
 //! A plan gets [`NodeIdentity`] as data. [`known_hosts`] and [`ssh_config`]
@@ -23,6 +24,7 @@ mod kubeconfig;
 mod node;
 mod rsa_key;
 mod secret;
+mod seen;
 mod ssh;
 mod ssh_config;
 mod store;

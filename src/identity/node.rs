@@ -13,6 +13,8 @@ pub struct NodeIdentity {
     pub host_keys: HostKeys,
     /// What makes it a member of its cluster, where it is one.
     pub membership: Option<Membership>,
+    /// The day on which its cluster was first seen at work, where it was.
+    pub cluster_seen: Option<String>,
 }
 
 /// What makes a node a member of its cluster, by its part in it.
@@ -72,7 +74,7 @@ impl NodeIdentity {
         node: &Node,
     ) -> Result<Self, StoreError> {
         let host_keys = HostKeys::load_or_make(store, &node.name)?;
-        Ok(Self { host_keys, membership: None })
+        Ok(Self { host_keys, membership: None, cluster_seen: None })
     }
 }
 

@@ -106,6 +106,23 @@ impl Store {
         Ok(content)
     }
 
+    /// Removes a file; returns whether there was one.
+    ///
+    /// # Errors
+    /// If it is there and cannot be removed.
+    pub(super) fn remove(&self, name: &str) -> Result<bool, StoreError> {
+        let path = self.path(name);
+        let removed = match fs::remove_file(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            other => other.and_then(|()| {
+                let folder = path.parent().unwrap_or(&self.dir);
+                File::open(folder)?.sync_all()?;
+                Ok(true)
+            }),
+        };
+        removed.map_err(|e| StoreErrorKind::io("remove")(e).at(&path))
+    }
+
     /// Returns whether there is anything at the place of a set of files.
     ///
     /// # Errors

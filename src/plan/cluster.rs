@@ -14,6 +14,10 @@ use crate::{
 /// Where the API servers of k3s and kubeadm listen.
 const PORT: u16 = 6443;
 
+/// What a card has that joins its cluster and never begins it, though it is
+/// the first master's: what to do if the cluster is gone.
+pub const JOIN_ONLY: &str = "/etc/piflash/join-only";
+
 /// The cluster that a node is part of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
@@ -36,11 +40,21 @@ impl Cluster {
     }
 }
 
+/// What a new card of the first master does where the cluster was seen.
+pub(super) struct Again {
+    /// Where it joins; nothing where there is nobody to be joined.
+    pub(super) url: Option<String>,
+    /// What the owner should know.
+    pub(super) note: String,
+}
+
 /// The cluster as templates see it.
 pub(super) struct View {
     pub(super) cluster: Cluster,
     /// What its nodes reach without a proxy, with commas between.
     pub(super) no_proxy: String,
+    /// How its other masters are reached.
+    others: Vec<String>,
     value: Value,
 }
 
@@ -140,7 +154,46 @@ impl View {
             pods => pods,
             services => services,
         };
-        Ok(Some(Self { cluster, no_proxy, value }))
+        let others = masters.iter().filter(|other| other.name != node.name);
+        let others = others.map(|other| other.reach()).collect();
+        Ok(Some(Self { cluster, no_proxy, others, value }))
+    }
+
+    /// Returns what the first master of a cluster does that has been seen at
+    /// work on the day `seen`.
+    pub(super) fn again(&self, node: &Node, seen: &str) -> Again {
+        let kind = self.cluster.kind;
+        let seen = match seen {
+            "" => "before".to_owned(),
+            day => format!("since {day}"),
+        };
+        let name = &node.name;
+        let Some(other) = self.others.first() else {
+            let note = format!(
+                "the {kind} cluster has been seen at work {seen}, and {name} \
+                 is its only master: with this card it begins anew, with the \
+                 same authorities and tokens, and without what was stored in \
+                 it"
+            );
+            return Again { url: None, note };
+        };
+        let own =
+            self.cluster.host == node.reach() || self.cluster.host == node.name;
+        let cannot = match kind {
+            Kind::K8s if own => {
+                "; kubeadm joins at the cluster's own address, which is this \
+                 node's: without another `control_plane_endpoint` from the \
+                 beginning it cannot, and waits"
+            }
+            _ => "",
+        };
+        let note = format!(
+            "the {kind} cluster has been seen at work {seen}: this card joins \
+             its other masters, and never begins another cluster{cannot}. \
+             `piflash down {name}` first, if it is still listed there; if the \
+             cluster is gone: piflash build --new-cluster {name}"
+        );
+        Again { url: Some(format!("https://{}", join(other, PORT))), note }
     }
 
     pub(super) fn value(&self) -> Value {

@@ -92,16 +92,32 @@ pub(super) fn build(
     let foreign = cluster.as_ref().is_some_and(|cluster| cluster.foreign);
     let master = node.role.is_some_and(|role| role.kind == RoleKind::Master);
     let known = node_value(node, facts, &account.name)?;
-    let (kubeadm, notes) = match node.role.map(|role| role.cluster) {
+    let seen = identity.and_then(|identity| identity.cluster_seen.as_deref());
+    let again = match (&view, seen) {
+        (Some(view), Some(seen)) if node.first_master && !foreign => {
+            Some(view.again(node, seen))
+        }
+        _ => None,
+    };
+    let join_url = again.as_ref().and_then(|again| again.url.as_deref());
+    let known = context! {
+        // Whether it is the one without which there is no cluster.
+        begins => node.first_master && !foreign && join_url.is_none(),
+        join_url,
+        ..known
+    };
+    let (kubeadm, mut notes) = match node.role.map(|role| role.cluster) {
         Some(Kind::K8s) => {
             let manifest = inputs.artefacts.text(kubeadm::MANIFEST);
+            let known = kubeadm::known_sources(facts, &settings, inputs.files)?;
             (
-                kubeadm::context(node, facts, &settings, manifest)?,
-                kubeadm::notes(&settings, facts).into_iter().collect(),
+                kubeadm::context(node, facts, &settings, manifest, &known)?,
+                kubeadm::notes(&settings, facts, &known),
             )
         }
         _ => (().into(), Vec::new()),
     };
+    notes.extend(again.map(|again| again.note));
     let proxy = proxy.map(|proxy| {
         let own = || proxy.no_proxy.join(",");
         let no_proxy = view.as_ref().map_or_else(own, |v| v.no_proxy.clone());

@@ -4,6 +4,8 @@
 use minijinja::{Value, context};
 
 use super::{
+    apt_sources::{self, Known, Repository},
+    custom::CustomFile,
     flannel::{self, FlannelError},
     settings::Settings,
 };
@@ -40,6 +42,20 @@ pub enum KubeadmError {
          package for {0}: leave it out, and `docker_version` with it"
     )]
     Raspbian(Architecture),
+    /// A file of the user's names a repository that the node has anyway.
+    #[error(
+        "`files`: {dest} names {whose}'s apt repository, which the node gets \
+         with a key of its own, and apt refuses all sources where two of them \
+         name different keys: leave the file out{way}"
+    )]
+    Source {
+        /// The path on the node.
+        dest: String,
+        /// `Docker`, `Kubernetes`.
+        whose: &'static str,
+        /// Which variable is for that.
+        way: &'static str,
+    },
     /// Flannel's manifest cannot be used.
     #[error(transparent)]
     Flannel(#[from] FlannelError),
@@ -51,6 +67,7 @@ pub(super) fn context(
     facts: &Facts,
     settings: &Settings,
     manifest: Option<&str>,
+    known: &[Known],
 ) -> Result<Value, KubeadmError> {
     let text = |name| settings.text(name);
     let KubernetesPackages { minor, exact, version, repository } =
@@ -77,7 +94,68 @@ pub(super) fn context(
             taints.iter().map(|taint| taint_value(taint)).collect::<Vec<_>>()
         }),
         flannel => adapted.transpose()?,
+        sources => known.iter().filter_map(Known::value).collect::<Vec<_>>(),
     })
+}
+
+/// Finds the sources of apt's in the image that name a repository which the
+/// node gets from here.
+///
+/// # Errors
+/// Where it is not known which those are, and where one of the user's `files`
+/// is such a source.
+pub(super) fn known_sources(
+    facts: &Facts,
+    settings: &Settings,
+    files: &[CustomFile],
+) -> Result<Vec<Known>, KubeadmError> {
+    let text = |name| settings.text(name);
+    let packages =
+        kubernetes_packages(text("k8s_version"), text("k8s_download_url"))?;
+    let docker = docker(
+        text("docker_apt_repository"),
+        text("container_runtime") == Some("docker"),
+        facts,
+    )?;
+    let mut repositories = vec![Repository {
+        whose: "Kubernetes",
+        url: &packages.repository,
+        file: "/etc/apt/sources.list.d/kubernetes.list",
+        is: apt_sources::is_kubernetes,
+    }];
+    let docker = docker.as_deref().and_then(apt_sources::source_of);
+    if let Some((url, _)) = docker {
+        repositories.push(Repository {
+            whose: "Docker",
+            url,
+            file: "/etc/apt/sources.list.d/docker.list",
+            is: apt_sources::is_docker,
+        });
+    }
+    let own = repositories.iter().map(|it| it.file).collect::<Vec<_>>();
+    let of_user = files
+        .iter()
+        // One in place of the node's own is the user's word on it.
+        .filter(|file| !own.contains(&&*file.copy.dest))
+        .map(|CustomFile { copy, content }| {
+            (copy.dest.clone(), String::from_utf8_lossy(content).into_owned())
+        })
+        .filter(|(path, _)| apt_sources::is_source(path))
+        .collect();
+    let found = apt_sources::known(&of_user, &repositories);
+    if let Some(file) = found.first() {
+        let whose = file.whose();
+        let way = match whose {
+            "Docker" => ", and set `docker_apt_repository`",
+            _ => ", and set `k8s_version` or `k8s_download_url`",
+        };
+        let dest = file.path().to_owned();
+        return Err(KubeadmError::Source { dest, whose, way });
+    }
+    let read = |(path, _): &(&String, &String)| apt_sources::is_source(path);
+    let in_image = facts.texts.apt_sources.iter().filter(read);
+    let in_image = in_image.map(|(p, t)| (p.clone(), t.clone())).collect();
+    Ok(apt_sources::known(&in_image, &repositories))
 }
 
 /// Returns the interfaces that Flannel is to look at, where the one with the
@@ -175,15 +253,21 @@ fn taint_value(text: &str) -> Value {
 }
 
 /// Returns what the owner should know.
-pub(super) fn notes(settings: &Settings, facts: &Facts) -> Option<String> {
-    let line = settings.text("docker_apt_repository")?;
-    (is_raspbian(line) && facts.architecture != Architecture::Armhf).then(|| {
-        format!(
+pub(super) fn notes(
+    settings: &Settings,
+    facts: &Facts,
+    known: &[Known],
+) -> Vec<String> {
+    let mut notes: Vec<String> = known.iter().map(Known::note).collect();
+    let line = settings.text("docker_apt_repository").unwrap_or_default();
+    if is_raspbian(line) && facts.architecture != Architecture::Armhf {
+        notes.push(format!(
             "`docker_apt_repository` is Docker's for Raspbian, which has no \
              package for {}: containerd comes from Docker's for this system",
             facts.architecture
-        )
-    })
+        ));
+    }
+    notes
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! plan.
 
 mod account;
+mod apt_sources;
 mod artefact;
 mod cluster;
 mod context;
@@ -31,7 +32,7 @@ use crate::{
     profile::{ProfileError, Profiles},
 };
 pub use account::{AccountError, Database};
-pub use cluster::Cluster;
+pub use cluster::{Cluster, JOIN_ONLY};
 pub use context::ansible_facts;
 pub use custom::{CustomError, CustomFile};
 pub use flannel::FlannelError;

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use crate::support::{
     archive::xz,
     env::{Env, Outcome},
-    files_under, repository,
+    files_under,
+    image::Case,
+    repository,
     server::Server,
     sha256,
     tls::{Authority, Names, Tls, Tunnel},
@@ -55,6 +57,7 @@ impl Vendors {
         let hosts = &[
             "downloads.raspberrypi.com",
             "cdimage.ubuntu.com",
+            "old-releases.ubuntu.com",
             "keyserver.ubuntu.com",
         ];
         let names = Names { hosts, valid: (2020, 2100) };
@@ -176,4 +179,61 @@ fn what_the_vendor_does_not_stand_for_is_refused() {
     vendors.refused("the vendor's signature is refused");
     let requests = vendors.server.requests();
     assert_eq!(requests.len(), 1, "{requests:?}");
+}
+
+/// Point releases leave the vendor's first server when the next one comes.
+#[test]
+fn a_superseded_image_is_looked_for_where_the_vendor_keeps_those() {
+    let vendors = Vendors::new();
+    let raw = vendors.env.home().join("ubuntu.img");
+    Case::load("ubuntu-24.04").write(&raw).unwrap();
+    let packed = xz(&std::fs::read(&raw).unwrap());
+    let sums = format!("{} *{UBUNTU}\n", sha256(&packed));
+    vendors.server.put(SUMS, sums.as_bytes());
+    let _ = vendors.update();
+    let _ = vendors.server.requests();
+    let image = ["--image", "ubuntu-24.04.9-arm64"];
+    let build = [&["build", "node3"], &image[..]].concat();
+
+    // Gone from both: what is to be done is said.
+    let outcome = vendors.run(&build);
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    let told = ["old-releases.ubuntu.com", "404", "piflash images update"];
+    for said in told {
+        assert!(outcome.stderr.contains(said), "`{said}`: {outcome}");
+    }
+    let asked: Vec<_> =
+        vendors.server.requests().into_iter().map(|r| r.target).collect();
+    let old = format!("/releases/noble/{UBUNTU}");
+    let new = format!("/releases/noble/release/{UBUNTU}");
+    assert_eq!(asked, [new, old.clone()]);
+
+    vendors.server.put(&old, &packed);
+    let outcome = vendors.run(&build);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    let said = "is gone from https://cdimage.ubuntu.com/";
+    assert!(outcome.stderr.contains(said), "{outcome}");
+    // Another file there is refused like anywhere.
+    let _ = std::fs::remove_dir_all(vendors.env.home().join(".cache/piflash"))
+        .map(|()| vendors.update());
+    vendors.server.put(&old, &vendors.packed);
+    let outcome = vendors.run(&build);
+    assert_eq!(outcome.code, Some(3), "{outcome}");
+}
+
+/// What is newer of its series is named.
+#[test]
+fn what_is_newer_than_an_image_that_is_gone_is_said() {
+    let vendors = Vendors::new();
+    for (id, newer) in [
+        ("ubuntu-24.04.1-arm64", "ubuntu-24.04.5-arm64"),
+        ("raspios-bookworm-arm64-2024-07-04", "raspios-bookworm-arm64-2"),
+    ] {
+        let args = ["build", "node3", "--image", id];
+        let outcome = vendors.run(&args);
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        for said in [&format!("newer: {newer}"), "piflash images update"] {
+            assert!(outcome.stderr.contains(said), "`{said}`: {outcome}");
+        }
+    }
 }

@@ -51,12 +51,18 @@ impl<'s> Node<'s> {
         node.write("etc/piflash/boot", "/boot/firmware\n");
         node.write("etc/piflash/built", "1700000000\n");
         node.write("proc/net/route", DEFAULT_ROUTE);
+        node.write("proc/uptime", "100.25 90.00\n");
         node.write("run/systemd/timesync/synchronized", "");
         fs::create_dir_all(node.path("boot/firmware")).unwrap();
         fs::create_dir_all(node.path("usr/local/lib/piflash/steps")).unwrap();
-        for file in
-            ["report.sh", "output.sh", "apt.sh", "provision", "piflash-node"]
-        {
+        for file in [
+            "report.sh",
+            "output.sh",
+            "others.sh",
+            "apt.sh",
+            "provision",
+            "piflash-node",
+        ] {
             node.install(file, file);
         }
         for (name, script) in steps {
@@ -108,6 +114,21 @@ impl<'s> Node<'s> {
 
     pub fn remove(&self, path: &str) {
         fs::remove_file(self.path(path)).unwrap();
+    }
+
+    /// Time passes as the node sleeps, and no faster.
+    pub fn clock(&self) {
+        self.program(
+            "sleep",
+            "cd $PIFLASH_ROOT/proc && read -r up _ <uptime &&\n\
+             echo \"$((${up%.*} + 5)).25 90.00\" >uptime",
+        );
+    }
+
+    /// Seconds that have passed since it was switched on.
+    pub fn uptime(&self) -> u64 {
+        let text = self.read("proc/uptime");
+        text.split('.').next().unwrap().parse::<u64>().unwrap() - 100
     }
 
     /// Writes an executable in the node's shell.

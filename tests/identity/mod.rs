@@ -4,6 +4,7 @@ mod card;
 mod clusters;
 mod kept;
 mod pki;
+mod seen;
 mod sshd;
 mod store;
 

@@ -6,6 +6,7 @@ mod card;
 mod config;
 mod containerd;
 mod keys;
+mod known_sources;
 mod refusals;
 
 use std::{fs, path::Path};
@@ -19,7 +20,7 @@ use crate::support::{
 use piflash::{
     base::probe::probe,
     inventory::{self, Hook},
-    plan::{Action, Artefacts, Inputs, Plan, PlanError},
+    plan::{Action, Artefacts, CustomFile, Inputs, Plan, PlanError},
     profile::Profiles,
 };
 
@@ -59,6 +60,16 @@ pub fn plan_on(
     inventory: &str,
     node: &str,
 ) -> Result<Plan, PlanError> {
+    plan_with_files(case, inventory, node, &[])
+}
+
+/// The same with files of the user's.
+pub fn plan_with_files(
+    case: &Case,
+    inventory: &str,
+    node: &str,
+    files: &[CustomFile],
+) -> Result<Plan, PlanError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("inventory.yml");
     fs::write(&path, inventory).unwrap();
@@ -79,7 +90,7 @@ pub fn plan_on(
         facts: &facts,
         profiles: &Profiles::load(None).unwrap(),
         identity: None,
-        files: &[],
+        files,
         hooks: &[
             hook("post-master-up.yml", "a: 1\n"),
             hook("k8s-post-master-up.yml", "b: 2\n"),

@@ -370,3 +370,23 @@ fn what_cannot_be_meant_is_refused_before_anything_is_done() {
     let said = "no card of node2 was built here";
     assert!(outcome.stderr.contains(said), "{outcome}");
 }
+
+/// `down` speaks to the cluster, so that it is known; the whole cluster's end
+/// is the end of that.
+#[test]
+fn a_cluster_is_noted_until_all_of_it_is_down() {
+    let nodes = Nodes::k3s(&["node1", "node2", "node3"], 2);
+    let mark = nodes.env.work().join("build/secrets/k3s/seen-at-work");
+    let outcome = nodes.run(&["down", "node3"]);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert!(mark.exists());
+    // With a master that is off, the cluster would be back.
+    nodes.stop("node2");
+    let outcome = nodes.run(&["down", "--all", "--yes", "--force"]);
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    assert!(mark.exists());
+    nodes.start("node2", DONE);
+    let outcome = nodes.run(&["down", "--all", "--yes", "--force"]);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert!(!mark.exists());
+}

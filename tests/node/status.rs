@@ -192,3 +192,27 @@ fn what_was_never_built_is_said() {
     let outcome = env.run(&["status", "--timeout", "0"]);
     assert_eq!(outcome.code, Some(2), "{outcome}");
 }
+
+/// A node that has become one of its cluster: no card begins that again.
+#[test]
+fn a_cluster_that_is_at_work_is_noted() {
+    let nodes = Nodes::k3s(&["node1", "node2"], 2);
+    let mark = nodes.env.work().join("build/secrets/k3s/seen-at-work");
+    for name in ["node1", "node2"] {
+        nodes.write(&format!("{name}/status"), WAITING);
+    }
+    let outcome = nodes.run(&["status"]);
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    assert!(!mark.exists());
+    nodes.write("node2/status", DONE);
+    let outcome = nodes.run(&["status"]);
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    let day = std::fs::read_to_string(&mark).unwrap();
+    assert!(day.len() == 11 && day.starts_with("20"), "{day}");
+    let mode = std::fs::metadata(&mark).unwrap().permissions();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&mode);
+    assert_eq!(mode & 0o777, 0o600);
+    let args = ["build", "node1", "--image", "demo", "--offline"];
+    let outcome = nodes.env.run(&args);
+    assert!(outcome.stderr.contains("never begins another"), "{outcome}");
+}

@@ -135,6 +135,16 @@ impl CacheError {
         }
     }
 
+    /// Returns whether the server no longer has the file.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(
+            &self.kind,
+            CacheErrorKind::Fetch(error)
+                if matches!(error.kind, FetchErrorKind::Status(404 | 410))
+        )
+    }
+
     /// Returns whether the image is not what it is said to be.
     #[must_use]
     pub fn is_mismatch(&self) -> bool {

@@ -11,6 +11,10 @@ use crate::base::{
 /// The largest download or image that is believed: 64 GiB.
 const MAX_SIZE: u64 = 64 << 30;
 
+/// Where Ubuntu has the newest images, and where those that it had before.
+const CURRENT: &str = "https://cdimage.ubuntu.com/releases/";
+const FORMER: &str = "https://old-releases.ubuntu.com/releases/";
+
 /// Has the keys of both vendors; Ubuntu's own.
 const KEY_SERVER: &str = "https://keyserver.ubuntu.com";
 
@@ -248,6 +252,17 @@ impl Entry {
         } else {
             Verification::HashOnly
         }
+    }
+
+    /// Returns the same image at the address where the vendor keeps what it
+    /// has replaced by something newer; nothing where there is no such place.
+    /// Ubuntu's point releases go there when the next one comes.
+    #[must_use]
+    pub fn superseded(&self) -> Option<Self> {
+        let rest = self.url.strip_prefix(CURRENT)?;
+        let (folder, file) = rest.split_once("/release/")?;
+        let url = format!("{FORMER}{folder}/{file}");
+        Some(Self { url, ..self.clone() })
     }
 
     /// Returns where the vendor's signature is: Raspberry Pi signs each file,

@@ -94,6 +94,19 @@ impl Catalog {
         of.map(|(alias, _)| alias).collect()
     }
 
+    /// Returns the newest image that takes the place of `entry`, where that
+    /// is another one: of its own release first.
+    #[must_use]
+    pub fn newer(&self, entry: &Entry) -> Option<&Entry> {
+        let of_arch = |it: &&Entry| it.os == entry.os && it.arch == entry.arch;
+        let of_series =
+            |it: &&Entry| release::series(it) == release::series(entry);
+        let newer = |it: &&Entry| release::older_first(entry, it).is_lt();
+        // Newest first.
+        let all = || self.entries.iter().filter(of_arch).filter(newer);
+        all().find(of_series).or_else(|| all().next())
+    }
+
     /// Finds an image by its id or by an alias.
     ///
     /// # Errors

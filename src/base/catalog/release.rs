@@ -49,6 +49,16 @@ impl fmt::Display for Version {
     }
 }
 
+/// Returns what an image shares with those that replace it: Debian's
+/// codename, or Ubuntu's version without the point release.
+pub(super) fn series(entry: &Entry) -> String {
+    match entry.os {
+        Os::RaspberryPiOs => entry.release.clone(),
+        Os::Ubuntu => Version::parse(&entry.release)
+            .map_or_else(|| entry.release.clone(), |v| v.series().to_string()),
+    }
+}
+
 /// Debian's releases, oldest first: the number of each is its place.
 const DEBIAN: [&str; 6] =
     ["buster", "bullseye", "bookworm", "trixie", "forky", "duke"];

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::{error::ProbeError, packages::Packages, tree::Tree, units::Units};
 use crate::{
     base::facts::{Account, BootFacts, MachineId, SshFacts, Swap, Texts},
@@ -26,7 +28,29 @@ pub(super) fn texts(
         cmdline: boot.exact_text(&format!("/{}", facts.cmdline_path))?,
         config: boot.exact_text(&format!("/{}", facts.config_path))?,
         locales: root.text("/usr/share/i18n/SUPPORTED")?,
+        apt_sources: apt_sources(root)?,
     })
+}
+
+/// Returns apt's lists of sources, and what else lies beside them.
+fn apt_sources(
+    root: &Tree<'_>,
+) -> Result<BTreeMap<String, String>, ProbeError> {
+    let mut paths = vec!["/etc/apt/sources.list".to_owned()];
+    for entry in root.list("/etc/apt/sources.list.d")? {
+        paths.push(format!("/etc/apt/sources.list.d/{}", entry.name));
+    }
+    let mut found = BTreeMap::new();
+    for path in paths {
+        // What apt passes over, as a directory, is nothing to it.
+        let is_file = root
+            .resolve(&path)?
+            .is_some_and(|(_, stat)| stat.kind == FileKind::File);
+        if is_file && let Some(text) = root.text(&path)? {
+            found.insert(path, text);
+        }
+    }
+    Ok(found)
 }
 
 /// Returns the accounts of people, in the file's order.

@@ -83,6 +83,7 @@ impl Shelf {
         let (mut ordered, mut orders) = (Vec::new(), Vec::new());
         for (choice, (node, names)) in &wanting {
             let error = |error| image_error(names, &error);
+            let (mut elsewhere, mut if_gone) = (None, None);
             let (name, wanted) = match choice {
                 Choice::Demo => {
                     let image = Image::demo().map_err(error)?;
@@ -95,7 +96,10 @@ impl Shelf {
                     continue;
                 }
                 Choice::Catalog(id) => {
-                    (id.as_str(), wanted(self.entry(names, id)?))
+                    let entry = self.entry(names, id)?;
+                    elsewhere = entry.superseded().map(|it| wanted(&it));
+                    if_gone = Some(self.if_gone(names, entry));
+                    (id.as_str(), wanted(entry))
                 }
                 Choice::Url(url, sha256) => {
                     (file_name(url), wanted_url(url, *sha256))
@@ -105,6 +109,8 @@ impl Shelf {
             orders.push(Order {
                 name: name.to_owned(),
                 wanted,
+                elsewhere,
+                if_gone,
                 options: self.args.options(node),
                 nodes: names.clone(),
             });
@@ -182,6 +188,22 @@ impl Shelf {
             check_expected(&order.nodes, entry, &image)?;
         }
         Ok(image)
+    }
+
+    /// Says what to do where the vendor no longer has an image.
+    fn if_gone(&self, nodes: &str, entry: &Entry) -> String {
+        let newer = self.catalog.get().and_then(|it| it.newer(entry));
+        let take = match newer {
+            Some(newer) => format!(
+                "take a newer one; newer: {} (`image` of {nodes}, or --image)",
+                newer.id
+            ),
+            None => "nothing newer is known here".to_owned(),
+        };
+        format!(
+            "the vendor no longer has it; {take}; `piflash images update` \
+             asks the vendors which images there are"
+        )
     }
 
     /// Finds an image of the catalogue for nodes of these names.

@@ -4,7 +4,7 @@ mod certificates;
 mod shown;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroU64,
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -14,8 +14,10 @@ use std::{
 use clap::Args;
 
 use super::{
+    access::Access,
     error::{CommandError, Kind, Result},
     inventory,
+    workshop::build_time,
 };
 use crate::{
     inventory::{Cluster, Inventory, Node, Role, RoleKind},
@@ -111,6 +113,8 @@ pub(super) fn status(path: &Path, args: &StatusArgs, ui: &Ui) -> Result<()> {
         nodes: nodes.iter().map(|node| (*node, None)).collect(),
         clusters: clusters.iter().map(|c| (c.cluster, None)).collect(),
     };
+    let access = Access::new(&args.reach.build_dir, build_time()?);
+    let mut seen = BTreeSet::new();
     let mut live = Live::new(ui);
     let mut output = Ok(());
     let count = nodes.len().saturating_add(clusters.len());
@@ -127,6 +131,18 @@ pub(super) fn status(path: &Path, args: &StatusArgs, ui: &Ui) -> Result<()> {
             }
         },
         |subject, heard| {
+            let cluster = match clusters
+                .get(subject.saturating_sub(nodes.len()))
+            {
+                Some(asked) if subject >= nodes.len() => Some(asked.cluster),
+                _ => nodes.get(subject).and_then(|n| n.role).map(|r| r.cluster),
+            };
+            if let Some(cluster) = cluster
+                && is_at_work(&heard)
+                && seen.insert(cluster)
+            {
+                access.note_seen(cluster, ui);
+            }
             match heard {
                 Heard::Node(answer) => {
                     if let Some((_, old)) = known.nodes.get_mut(subject) {
@@ -156,6 +172,16 @@ pub(super) fn status(path: &Path, args: &StatusArgs, ui: &Ui) -> Result<()> {
     }
     output.map_err(|error| CommandError::output(&error))?;
     verdict(&known)
+}
+
+/// Whether a cluster must be there: its API answers, or a node says that it
+/// has become one of it.
+fn is_at_work(heard: &Heard) -> bool {
+    match heard {
+        Heard::Cluster(answer) => answer.is_ok(),
+        Heard::Node(Answer::Told(status)) => status.state == "done",
+        Heard::Node(Answer::Trouble(_)) => false,
+    }
 }
 
 /// Shows what is known by now. Where nothing can be drawn over, only when

@@ -33,7 +33,7 @@ use crate::{
         lock::Lock,
     },
     fs::tree::{Change, compare},
-    plan::Manifest,
+    plan::{JOIN_ONLY, Manifest, ManifestEdit},
     ui::{self, Report, Ui},
 };
 use finding::Findings;
@@ -151,7 +151,15 @@ fn job(
         return Err(mismatch(args, report));
     }
     let access = Access::existing(&args.build_dir, workshop.time);
-    let identity = access.identity(&job.node, job.plan.cluster.as_ref())?;
+    let mut identity = access.identity(&job.node, job.plan.cluster.as_ref())?;
+    // Whether the cluster had been seen when the card was made: it may have
+    // been since.
+    let joins_only = |edit: &ManifestEdit| edit.path == JOIN_ONLY;
+    identity.cluster_seen = manifest
+        .edits
+        .iter()
+        .any(joins_only)
+        .then(|| identity.cluster_seen.unwrap_or_default());
     workshop.identify(&mut job, &identity)?;
     Ok((job, workshop))
 }

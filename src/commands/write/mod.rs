@@ -61,6 +61,11 @@ pub(super) struct WriteArgs {
     #[arg(long)]
     no_verify: bool,
 
+    /// The cluster that the node is of is gone: the card of its first master
+    /// begins a new one, with the same authorities and tokens
+    #[arg(long)]
+    new_cluster: bool,
+
     #[command(flatten)]
     image: ImageArgs,
 
@@ -121,8 +126,15 @@ fn write_node(
         devices::check_size(&devices, Some(job.image.device().size()))?;
     }
     devices::confirm(&devices, name, args.yes, ui)?;
+    if args.new_cluster {
+        let time = workshop.time;
+        build::forget_clusters(&jobs, &args.build_dir, time, ui)?;
+    }
     build::identify(&workshop, &mut jobs, &args.build_dir)?;
     for job in &jobs {
+        for note in &job.plan.notes {
+            ui.say(&format!("note: {note}"));
+        }
         let made = card::make(job, workshop.time, ui)?;
         let overlay: Arc<dyn ReadAt> = made.overlay.clone();
         let needed = image::needed(&overlay);

@@ -132,11 +132,38 @@ fn a_second_cluster_is_not_begun() {
         let failed = run(&node, INIT).unwrap_err();
         let said = "already runs at https://10.0.0.3:6443";
         assert!(failed.contains(said), "{failed}");
+        for way in ["piflash status", "piflash down node3"] {
+            assert!(failed.contains(way), "{failed}");
+        }
         assert!(!node.exists("etc/kubernetes/pki"));
         // Another cluster that happens to be there.
         node.write("remote/cluster-info", "jws-kubeconfig-other1");
+        node.clock();
         run(&node, INIT).unwrap();
         is_cluster(&node, "alone");
+        assert!((600..620).contains(&node.uptime()), "{}", node.uptime());
+    }
+}
+
+/// After a power cut, other masters take minutes until they answer.
+#[test]
+fn a_cluster_that_is_slow_to_come_back_is_waited_for() {
+    for shell in SHELLS {
+        let node = node(shell, &[INIT]);
+        seed(&node);
+        node.write("etc/piflash/k8s/others", "10.0.0.2:6443\n");
+        remote(&node, &[]);
+        node.program(
+            "sleep",
+            "cd $PIFLASH_ROOT\n\
+             read -r up _ <proc/uptime\n\
+             echo \"$((${up%.*} + 5)).25 90.00\" >proc/uptime\n\
+             [ ${up%.*} -lt 640 ] ||\n\
+             echo https://10.0.0.2:6443 >remote/answers",
+        );
+        let failed = run(&node, INIT).unwrap_err();
+        assert!(failed.contains("already runs at"), "{failed}");
+        assert!(told(&node, "kubeadm").is_empty());
     }
 }
 

@@ -31,6 +31,9 @@ fn k3s_three_servers_a_year_later() {
         two.power_on_in(&later),
         three.power_on_in(&later),
     );
+    // Nothing is there yet that it could have to wait for.
+    first.wait_for_ssh();
+    first.sh("sudo piflash-node begin");
     settle_all(&mut [&mut first, &mut second, &mut third]);
     let role = "node-role.kubernetes.io/control-plane";
     for server in [&first, &third] {
