@@ -32,5 +32,6 @@ mod progress;
 mod sinks;
 mod support;
 mod systems;
+mod units;
 mod wifi;
 mod write;

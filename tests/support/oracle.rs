@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Programs and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 30] = [
+const PACKAGES: [(&str, &str); 32] = [
     ("bmaptool", "bmap-tools"),
     ("debugfs", "e2fsprogs"),
     ("dumpe2fs", "e2fsprogs"),
@@ -41,6 +41,8 @@ const PACKAGES: [(&str, &str); 30] = [
     ("shellcheck", "shellcheck"),
     ("python3", "python3"),
     ("xz", "xz-utils"),
+    ("systemctl", "systemd"),
+    ("systemd-analyze", "systemd"),
     ("zstd", "zstd"),
 ];
 
