@@ -115,7 +115,7 @@ build() {
     target=$cache/uml-$files-$version
     cd "$work/linux"
     prepare >&2
-    make -s ARCH=um -j "$(nproc)" linux >&2
+    make -s ARCH=um -j "$(nproc)" linux modules >&2
     make -s ARCH=um INSTALL_MOD_PATH="$work/root" modules_install >&2
     mkdir -p "$target"
     rm -rf "$target/modules"
