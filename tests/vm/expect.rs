@@ -111,7 +111,8 @@ fn assert_online(guest: &Guest<'_>) {
     };
     let online = time("ActiveEnterTimestampMonotonic network-online.target");
     let waited = online - time(begin);
-    assert!(waited > -1_000_000, "{waited}");
+    let log = guest.sh("sudo journalctl -b -o short-monotonic --no-pager");
+    assert!(waited > -1_000_000, "{waited}\n{log}");
     let name = &guest.node().name;
     let line = format!("{name}: network-online after {waited} us\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();

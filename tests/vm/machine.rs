@@ -97,7 +97,9 @@ impl Kind {
         port: u16,
     ) -> Box<dyn Machine> {
         match self {
-            Self::UserMode => Box::new(uml::UserMode::start(node, weather, dir)),
+            Self::UserMode => {
+                Box::new(uml::UserMode::start(node, weather, dir))
+            }
             Self::Emulator => {
                 Box::new(qemu::Emulator::start(node, weather, dir, port))
             }

@@ -23,7 +23,7 @@ pub struct UserMode {
     storage: Child,
     disk: Disk,
     console: PathBuf,
-    _tap: Tap,
+    tap: Option<Tap>,
 }
 
 impl UserMode {
@@ -38,8 +38,7 @@ impl UserMode {
         let clock = String::from_utf8(run("date", &clock).unwrap()).unwrap();
         let initrd = dir.join("initrd.img");
         fs::write(&initrd, node.boot_file("initrd.img")).unwrap();
-        let cmdline =
-            String::from_utf8(node.boot_file("cmdline.txt")).unwrap();
+        let cmdline = String::from_utf8(node.boot_file("cmdline.txt")).unwrap();
         let cmdline = cmdline.lines().next().unwrap_or_default();
         let log = File::options().append(true).open(node.console()).unwrap();
         // Ends with the test, however that ends.
@@ -69,12 +68,14 @@ impl UserMode {
             panic!("{:?}", oracle::missing("setpriv", &error))
         });
         let console = dir.join("uml/mconsole");
-        Self { kernel, storage, disk, console, _tap: tap }
+        Self { kernel, storage, disk, console, tap: Some(tap) }
     }
 
     fn end(&mut self) {
         let _ = self.storage.wait();
         self.disk.eject();
+        // The next machine has it.
+        self.tap = None;
     }
 }
 

@@ -74,7 +74,7 @@ download() {
     rm "$work/$package"_*.deb
     mkdir "$work/linux"
     tar -xf "$work/source" -I xz -C "$work/linux" --strip-components=1 \
-        --exclude='*/Documentation/*' --exclude='*/drivers/gpu/drm/*/*.[ch]'
+        --exclude='*/drivers/gpu/drm/*/*.[ch]'
     rm "$work/source"
 }
 
