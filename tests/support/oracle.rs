@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Programs and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 31] = [
+const PACKAGES: [(&str, &str); 34] = [
     ("etcd", "etcd-server"),
     ("etcdctl", "etcd-client"),
     ("bmaptool", "bmap-tools"),
@@ -30,7 +30,10 @@ const PACKAGES: [(&str, &str); 31] = [
     ("qemu-io", "qemu-utils"),
     ("qemu-system-aarch64", "qemu-system-arm"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("qemu-storage-daemon", "qemu-system-common or qemu-utils"),
+    ("ip", "iproute2"),
     ("setpriv", "util-linux"),
+    ("unshare", "util-linux"),
     ("sfdisk", "fdisk"),
     ("kubectl", "kubernetes-client"),
     ("openssl", "openssl"),

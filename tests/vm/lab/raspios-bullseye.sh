@@ -26,8 +26,12 @@ Generated from packages of Debian for a test, stage2
 END
     : >"$1/etc/machine-id"
     echo "2023-05-03 02:17:01" | put "$1/etc/fake-hwclock.data"
-    # Waits for a lease before the network counts as up.
+    # Waits for a lease before the network counts as up; Raspberry Pi OS's own
+    # package has the order in its unit, Debian's has not.
     put "$1/etc/systemd/system/dhcpcd.service.d/wait.conf" <<END
+[Unit]
+Before=network.target
+
 [Service]
 ExecStart=
 ExecStart=/usr/sbin/dhcpcd -w -q
