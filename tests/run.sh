@@ -22,7 +22,8 @@ needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     xz:xz-utils zstd:zstd zip:zip bmaptool:bmap-tools shellcheck:shellcheck busybox:busybox
     dash:dash python3:python3 gpg:gnupg losetup:mount mkfs.btrfs:btrfs-progs
     mkfs.xfs:xfsprogs script:bsdutils nmcli:network-manager
-    netplan:netplan.io wpa_supplicant:wpasupplicant openssl:openssl
+    netplan:netplan.io wpa_supplicant:wpasupplicant openssl:openssl jq:jq
+    curl:curl
     kubectl:kubernetes-client ssh:openssh-client ssh-keygen:openssh-client
     sshd:openssh-server mmdebstrap:mmdebstrap qemu-img:qemu-utils
     containerd:containerd
@@ -186,10 +187,18 @@ say "cargo test --test vm -- --ignored --skip long:: (virtual machines)"
 if reason=$(sh tests/vm/lab/build.sh --mirror 2>&1); then
     # An emulated processor keeps a core busy; a cluster is several of them.
     cargo test --test vm -- --ignored --skip long:: --skip cluster:: \
-        --test-threads 2
+        --skip real:: --test-threads 2
     cargo test --test vm cluster:: -- --ignored --skip long:: \
         --test-threads 1
     tier="$tier, and the virtual machines,"
+    # Programs that are in no package of Debian's: tests/real/README.md.
+    if [ -n "${PIFLASH_REAL:-}" ]; then
+        say "cargo test --test vm real:: -- --ignored (real Kubernetes)"
+        cargo test --test vm real:: -- --ignored --test-threads 1
+        tier="$tier and real Kubernetes"
+    else
+        echo "NOT RUN: real Kubernetes (PIFLASH_REAL is not set)"
+    fi
 else
     echo "NOT RUN: virtual machines ($reason)"
     tier="$tier, but NOT the virtual machines,"
