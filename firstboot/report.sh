@@ -11,6 +11,8 @@ config=$root/etc/piflash
 # shellcheck disable=SC2034 # for those who read this file
 lib=$root/usr/local/lib/piflash
 state=$root/var/lib/piflash
+# One mark for each step whose units may start.
+allowed=$state/allowed
 log=$root/var/log/piflash.log
 # Gone after every boot: what is here cannot be left behind by a power cut.
 run=$root/run/piflash
@@ -30,6 +32,14 @@ flush() {
 put() {
     cat >"$1.tmp" && flush "$1.tmp" && mv -f "$1.tmp" "$1" &&
         flush "${1%/*}"
+}
+
+# allow STEP
+# From now on the units that a step starts may start, at every boot as well:
+# the mark is what their ConditionPathExists= waits for. It comes before the
+# unit is started, as the step's stamp comes too late.
+allow() {
+    mkdir -p "$allowed" && flush "$state" && now | put "$allowed/$1"
 }
 
 # Removes files for good, if they are there.
@@ -77,6 +87,14 @@ last_line() {
     tail -n 20 "$1" | grep '[^[:space:]]' | tail -n 1
 }
 
+# Where the inventory has no use for it, the LED is left alone.
+if [ -e "$lib/led.sh" ]; then
+    # shellcheck source=firstboot/led.sh
+    . "$lib/led.sh"
+else
+    show_led() { :; }
+fi
+
 node_name() {
     head -n 1 "$root/etc/hostname" 2>/dev/null
 }
@@ -111,6 +129,7 @@ status() {
             rm -f "$card.tmp" 2>/dev/null
     fi
     [ ! -e "$log" ] || flush "$log"
+    show_led "$1" "${failures:-0}"
 }
 
 # Holds what only one may do at a time, as long as this process lives.

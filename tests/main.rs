@@ -33,5 +33,6 @@ mod real_fetch;
 mod sinks;
 mod support;
 mod systems;
+mod units;
 mod wifi;
 mod write;

@@ -46,6 +46,8 @@ pub struct Facts {
     pub kernels: Vec<String>,
     /// Whether systemd-timesyncd is installed.
     pub timesyncd: bool,
+    /// Where systemd-timesyncd keeps the time.
+    pub saved_clock: SavedClock,
     /// Whether chrony is installed.
     pub chrony: bool,
     /// Whether fake-hwclock is installed.
@@ -321,6 +323,18 @@ pub enum FirstBoot {
     None,
 }
 
+/// `/var/lib/systemd/timesync/clock`, by whose time systemd-timesyncd begins.
+/// It is to stay what it is to its owner, who writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SavedClock {
+    /// Whether it is a directory, as in Raspberry Pi OS of 2025-10-01.
+    pub is_directory: bool,
+    /// Owner as `uid:gid`: its own, or its directory's, or root.
+    pub owner: String,
+    /// Mode of the file in four octal digits.
+    pub mode: String,
+}
+
 /// The SSH server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SshFacts {
@@ -330,6 +344,9 @@ pub struct SshFacts {
     pub drop_ins: bool,
     /// Whether it starts at boot.
     pub enabled: bool,
+    /// Whether `ssh.socket` waits for logins and starts sshd, instead of
+    /// `ssh.service`.
+    pub socket: bool,
     /// Whether `ssh.service` is masked: nothing can start it.
     pub masked: bool,
     /// `regenerate_ssh_host_keys.service`, which deletes host keys.

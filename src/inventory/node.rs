@@ -140,6 +140,8 @@ pub struct Node {
     pub upgrade: bool,
     /// Run rpi-update.
     pub rpi_update: bool,
+    /// Show on the board's LED how far the first boot is.
+    pub status_led: bool,
     /// Files to copy.
     pub files: Vec<FileCopy>,
     /// Settings for `config.txt`.

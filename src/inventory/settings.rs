@@ -133,6 +133,7 @@ pub(super) fn node(
         packages: s.read("packages", Reader::packages).unwrap_or_default(),
         upgrade: s.read("upgrade", Reader::boolean).unwrap_or(false),
         rpi_update: s.read("rpi_update", Reader::boolean).unwrap_or(false),
+        status_led: s.read("status_led", Reader::boolean).unwrap_or(true),
         files: s.read("files", Reader::files).unwrap_or_default(),
         config_txt: s
             .read("config_txt", Reader::config_txt)

@@ -194,6 +194,8 @@ pub static VARIABLES: &[Variable] = &[
         "upgrade all packages on first boot"),
     early("rpi_update", Shape::Bool, "no", "no",
         "run rpi-update on first boot"),
+    early("status_led", Shape::Bool, "yes", "no",
+        "the board's ACT LED shows how far the first boot is"),
     early("files", Shape::Files, "",
         "[{src: motd, dest: /etc/motd, mode: \"0644\", owner: root}]",
         "files to copy into the image"),

@@ -237,6 +237,7 @@ fn node_value(
         packages => &node.packages,
         upgrade => node.upgrade,
         rpi_update => node.rpi_update,
+        status_led => node.status_led,
         timezone => &node.timezone,
         ntp => &node.ntp,
         static_network => network,
@@ -345,6 +346,13 @@ pub(super) fn notes(
             "the image has been customised before: {} removed",
             facts.leftovers.join(", ")
         ));
+    }
+    if facts.timesyncd && facts.saved_clock.is_directory {
+        notes.push(
+            "the image has a directory where systemd-timesyncd keeps the \
+             time: it is replaced by a file, or the clock would not be saved"
+                .to_owned(),
+        );
     }
     if !facts.root_is_last {
         notes.push(

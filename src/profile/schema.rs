@@ -99,7 +99,7 @@ pub(super) struct StepFile {
     pub(super) to: Option<String>,
     /// The target that wants the unit of `enable` and `disable`.
     pub(super) wanted_by: Option<String>,
-    /// Four octal digits, in quotes.
+    /// Four octal digits, in quotes (templates are fine).
     pub(super) mode: Option<String>,
     /// `uid:gid`, numbers (templates are fine).
     pub(super) owner: Option<String>,

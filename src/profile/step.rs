@@ -220,14 +220,17 @@ impl Step<'_> {
     fn access(&self, default: u16) -> Result<Access, ProfileErrorKind> {
         let mode = match &self.step.mode {
             None => default,
-            Some(text) => u16::from_str_radix(text, 8)
-                .ok()
-                .filter(|mode| *mode <= 0o7777)
-                .ok_or_else(|| {
-                    ProfileErrorKind::Step(format!(
-                        "`mode: {text}` is not octal, as \"0644\""
-                    ))
-                })?,
+            Some(template) => {
+                let text = self.text(template)?;
+                u16::from_str_radix(&text, 8)
+                    .ok()
+                    .filter(|mode| *mode <= 0o7777)
+                    .ok_or_else(|| {
+                        ProfileErrorKind::Step(format!(
+                            "`mode: {text}` is not octal, as \"0644\""
+                        ))
+                    })?
+            }
         };
         let owner = self.text(self.step.owner.as_deref().unwrap_or("0:0"))?;
         let (uid, gid) = owner

@@ -6,6 +6,8 @@ mod down;
 mod host_keys;
 mod k3s;
 mod kubeadm;
+mod led;
+mod marks;
 pub mod node;
 mod proxy;
 mod runner;

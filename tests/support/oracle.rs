@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Programs and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 27] = [
+const PACKAGES: [(&str, &str); 32] = [
     ("bmaptool", "bmap-tools"),
     ("debugfs", "e2fsprogs"),
     ("dumpe2fs", "e2fsprogs"),
@@ -28,7 +28,10 @@ const PACKAGES: [(&str, &str); 27] = [
     ("qemu-io", "qemu-utils"),
     ("qemu-system-aarch64", "qemu-system-arm"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("qemu-storage-daemon", "qemu-system-common or qemu-utils"),
+    ("ip", "iproute2"),
     ("setpriv", "util-linux"),
+    ("unshare", "util-linux"),
     ("sfdisk", "fdisk"),
     ("kubectl", "kubernetes-client"),
     ("openssl", "openssl"),
@@ -38,6 +41,8 @@ const PACKAGES: [(&str, &str); 27] = [
     ("shellcheck", "shellcheck"),
     ("python3", "python3"),
     ("xz", "xz-utils"),
+    ("systemctl", "systemd"),
+    ("systemd-analyze", "systemd"),
     ("zstd", "zstd"),
 ];
 

@@ -39,7 +39,12 @@ pub struct Releases {
 
 impl Releases {
     pub fn start() -> Self {
-        let this = Self { server: Server::start() };
+        Self::on(Server::start())
+    }
+
+    /// On a server that there is.
+    pub fn on(server: Server) -> Self {
+        let this = Self { server };
         for architecture in ALL {
             this.put_k3s(None, architecture);
         }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -77,7 +77,7 @@ struct State {
     most: usize,
 }
 
-/// Serves on 127.0.0.1 until dropped.
+/// Serves until dropped.
 pub struct Server {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -85,9 +85,16 @@ pub struct Server {
 }
 
 impl Server {
+    /// On 127.0.0.1.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        Self::start_on(Ipv4Addr::LOCALHOST)
+    }
+
+    /// On this address, by which it is reached at 127.0.0.1 too.
+    pub fn start_on(address: Ipv4Addr) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let address = (Ipv4Addr::LOCALHOST, port).into();
         let state = Arc::<Mutex<State>>::default();
         let stop = Arc::<AtomicBool>::default();
         let (shared, stopped) = (Arc::clone(&state), Arc::clone(&stop));

@@ -2,6 +2,7 @@
 //! only one that the lab images know.
 
 use crate::{
+    machine::Kind,
     repository::{Package, publish},
     site::GATEWAY,
     support::server::{Request, Server},
@@ -34,7 +35,8 @@ pub struct Archive {
 impl Archive {
     /// A proxy that does not find anything yet.
     pub fn start() -> Self {
-        Self { server: Server::start() }
+        let servers = Kind::of_test().servers();
+        Self { server: Server::start_on(servers) }
     }
 
     /// For `proxy_url`: on the guest's gateway, which is the host.

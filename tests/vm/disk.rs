@@ -12,6 +12,9 @@ use crate::support::oracle::run;
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 pub struct Disk {
@@ -37,6 +40,35 @@ impl Disk {
     pub fn drive(&self) -> String {
         let layer = text(&self.layer).replace(',', ",,");
         format!("file={layer},if=virtio,format=qcow2,cache=unsafe")
+    }
+
+    /// Serves its blocks at a socket (vhost-user). What the guest has not
+    /// flushed is lost with this process, as with QEMU's own.
+    pub fn serve(&self, socket: &Path) -> Child {
+        let program = "qemu-storage-daemon";
+        let layer = text(&self.layer).replace(',', ",,");
+        let socket = text(socket).replace(',', ",,");
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", program]);
+        for blockdev in [
+            format!("file,node-name=file,filename={layer},cache.no-flush=on"),
+            "qcow2,node-name=card,file=file,cache.no-flush=on".to_owned(),
+        ] {
+            command.args(["--blockdev", &format!("driver={blockdev}")]);
+        }
+        command.arg("--export").arg(format!(
+            "type=vhost-user-blk,id=card,node-name=card,writable=on,\
+             addr.type=unix,addr.path={socket}"
+        ));
+        let mut storage = command.stdin(Stdio::null()).spawn().unwrap();
+        let start = Instant::now();
+        while !Path::new(&socket).exists() {
+            let gone = storage.try_wait().unwrap();
+            assert!(gone.is_none(), "{program} ended: {gone:?}");
+            assert!(start.elapsed() < Duration::from_secs(60), "{program}");
+            thread::sleep(Duration::from_millis(10));
+        }
+        storage
     }
 
     /// Takes the card out, when no machine runs: all that counts is on it.

@@ -64,12 +64,51 @@ pub fn assert_node(guest: &Guest<'_>) {
     assert_eq!(guest.sh("id -un"), lab.account());
     assert_eq!(guest.sh("id -u; sudo -n id -u"), "1000\n0");
 
+    assert_online(guest);
     assert_clock(guest);
     assert_kernel(guest);
     assert_eq!(
         guest.sh("findmnt -no FSTYPE /; findmnt -no OPTIONS / | cut -c -2"),
         "ext4\nrw"
     );
+}
+
+/// By the guest's own clock, the network is up soon after what configures it:
+/// nothing waits for a link that somebody else configures. On systemd's first
+/// boot every unit is enabled that no preset disables, ssh.socket beside
+/// ssh.service as well.
+fn assert_online(guest: &Guest<'_>) {
+    let (begin, foreign) = match guest.lab() {
+        Lab::Trixie | Lab::Kubernetes => (
+            "ActiveEnterTimestampMonotonic NetworkManager.service",
+            "systemd-networkd.service systemd-networkd.socket ssh.socket \
+             systemd-networkd-wait-online.service",
+        ),
+        Lab::Bullseye => (
+            "InactiveExitTimestampMonotonic dhcpcd.service",
+            "systemd-networkd.service",
+        ),
+        Lab::Ubuntu => {
+            ("ActiveEnterTimestampMonotonic systemd-networkd.service", "")
+        }
+    };
+    let time = |of: &str| -> i64 {
+        let time = guest.sh(&format!("systemctl show --value -p {of}"));
+        time.parse().unwrap_or_else(|e| panic!("{of}: {time}: {e}"))
+    };
+    let online = time("ActiveEnterTimestampMonotonic network-online.target");
+    let waited = online - time(begin);
+    assert!(waited > -1_000_000, "{waited}");
+    assert!(waited < 15_000_000, "network-online took {waited} us");
+    if !foreign.is_empty() {
+        let states = guest.sh(&format!(
+            "systemctl is-enabled {foreign}; systemctl is-active {foreign}; \
+             true"
+        ));
+        for state in states.lines() {
+            assert!(matches!(state, "disabled" | "inactive"), "{states}");
+        }
+    }
 }
 
 /// Certificates of the time of the build are valid: now, and when the first
@@ -82,6 +121,12 @@ fn assert_clock(guest: &Guest<'_>) {
         let time: i64 = time.parse().unwrap();
         let built = guest.node().site.built;
         assert!(time >= built, "{time}, but the card is of {built}: {times}");
+    }
+    // The next boot begins with the time of this one.
+    if guest.lab() != Lab::Bullseye {
+        let clock = "/var/lib/systemd/timesync/clock";
+        let owner = guest.sh(&format!("stat -c '%U %F' {clock}"));
+        assert_eq!(owner, "systemd-timesync regular empty file");
     }
 }
 

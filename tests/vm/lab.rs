@@ -61,20 +61,30 @@ impl Lab {
         }
     }
 
-    /// The image, built where it has not been built yet.
-    pub fn image(self) -> PathBuf {
-        let script = repository().join("tests/vm/lab/build.sh");
-        let output = Command::new("sh")
-            .arg(script)
-            .args([self.name(), Arch::of_lab().name()])
-            .arg(cache())
-            .output()
-            .unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{}: {stderr}", self.name());
-        let directory = String::from_utf8(output.stdout).unwrap();
-        Path::new(directory.trim()).join("image.img")
+    /// The image, built where it has not been built yet; with modules of a
+    /// kernel that it has not of itself.
+    pub fn image(self, kernel: Option<&Path>) -> PathBuf {
+        let modules = kernel.map(|kernel| kernel.join("modules"));
+        let modules = modules.unwrap_or_default();
+        let args = [self.name(), Arch::of_lab().name()].map(str::to_owned);
+        let modules = modules.to_str().unwrap().to_owned();
+        let made = script("build.sh", &[&args[..], &[modules]].concat());
+        made.unwrap().join("image.img")
     }
+}
+
+/// The directory that a script of `lab/` prints.
+pub fn script(name: &str, args: &[String]) -> Result<PathBuf, String> {
+    let script = repository().join("tests/vm/lab").join(name);
+    let output =
+        Command::new("sh").arg(script).args(args).arg(cache()).output();
+    let output = output.unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("{name}: {stderr}"));
+    }
+    let directory = String::from_utf8(output.stdout).unwrap();
+    Ok(PathBuf::from(directory.trim()))
 }
 
 /// What the lab images are built for.
@@ -98,6 +108,15 @@ impl Arch {
                 panic!("on {other}, say amd64 or arm64 in PIFLASH_VM_ARCH")
             }
         }
+    }
+
+    /// Whether it is that of the machine that the tests run on.
+    pub fn is_builders(self) -> bool {
+        let arch = match self {
+            Self::Amd64 => "x86_64",
+            Self::Arm64 => "aarch64",
+        };
+        consts::ARCH == arch
     }
 
     pub fn name(self) -> &'static str {

@@ -3,8 +3,9 @@
 
 use crate::{
     disk::Disk,
-    guest::{Guest, Weather},
+    guest::Guest,
     lab::{self, Lab},
+    machine::{Kind, Weather},
     site::{PREFIX, Site},
     support::oracle::{self, run},
 };
@@ -29,9 +30,19 @@ pub struct Node {
 impl Node {
     /// A site of one node, node3.
     pub fn build(lab: Lab, vars: &[&str], secrets: &[&str]) -> Self {
+        Self::build_for(Kind::of_test(), lab, vars, secrets)
+    }
+
+    /// The same for machines of this kind.
+    pub fn build_for(
+        kind: Kind,
+        lab: Lab,
+        vars: &[&str],
+        secrets: &[&str],
+    ) -> Self {
         let address = format!("{PREFIX}.23");
         let nodes = [("node3", address.as_str())];
-        let site = Arc::new(Site::build(lab, &nodes, vars, secrets));
+        let site = Arc::new(Site::build(lab, kind, &nodes, vars, secrets));
         Self::of(&site, "node3", &address)
     }
 

@@ -3,6 +3,7 @@
 
 use crate::{
     lab::Lab,
+    machine::{self, Kind},
     support::{
         env::Env,
         files_under,
@@ -26,6 +27,8 @@ pub const DNS: &str = "192.168.71.3";
 pub struct Site {
     env: Env,
     pub lab: Lab,
+    /// What its cards are put into.
+    pub kind: Kind,
     /// What several nodes share.
     pub switch: Option<Arc<Switch>>,
     /// Seconds since 1970 when the cards were about to be built.
@@ -40,18 +43,25 @@ impl Site {
     /// are what of them is secret.
     pub fn build(
         lab: Lab,
+        kind: Kind,
         nodes: &[(&str, &str)],
         vars: &[&str],
         secrets: &[&str],
     ) -> Self {
-        let site = Self::plan(lab, &inventory(lab, nodes, vars), secrets);
+        let text = inventory(lab, nodes, vars);
+        let site = Self::plan(lab, kind, &text, secrets);
         let names: Vec<&str> = nodes.iter().map(|(name, _)| *name).collect();
         site.build_cards(&names);
         site
     }
 
     /// An inventory, and a key that it may name as `key.pub`; no card yet.
-    pub fn plan(lab: Lab, inventory: &str, secrets: &[&str]) -> Self {
+    pub fn plan(
+        lab: Lab,
+        kind: Kind,
+        inventory: &str,
+        secrets: &[&str],
+    ) -> Self {
         let env = Env::new();
         let key = env.work().join("key");
         let key = key.to_str().unwrap();
@@ -59,7 +69,7 @@ impl Site {
             .unwrap();
         env.write("inventory.yml", inventory);
         let told = secrets.iter().map(|secret| (*secret).to_owned()).collect();
-        Self { env, lab, switch: None, built: now(), told }
+        Self { env, lab, kind, switch: None, built: now(), told }
     }
 
     /// Builds cards of nodes, anew where there are some.
@@ -74,7 +84,7 @@ impl Site {
         args: &[&str],
         environment: &[(&str, &str)],
     ) {
-        let base = self.lab.image();
+        let base = machine::image(self.kind, self.lab);
         let args = [&["build"], names, args, &["--image"]].concat();
         let mut command = self.command();
         // The floor of the node's clock is to be later than what systemd and

@@ -1,11 +1,11 @@
 //! The shell of a guest, as its owner reaches it: by the `ssh_config` and
 //! `known_hosts` that piflash wrote, which know the host keys already.
 
-use crate::{guest::Guest, support::oracle};
+use crate::{guest::Guest, machine::Kind, support::oracle};
 use std::{
     fs,
     io::Read,
-    net::TcpStream,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     os::unix::fs::PermissionsExt,
     process::{Command, Output, Stdio},
     time::Duration,
@@ -16,9 +16,11 @@ impl Guest<'_> {
     pub fn wait_for_ssh(&mut self) {
         // Cheaper for the guest than an attempt at each.
         self.wait("answering by ssh", |guest| {
-            let address = ("127.0.0.1", guest.port);
-            let mut stream = TcpStream::connect(address).ok()?;
-            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let address = guest.way();
+            let patience = Duration::from_secs(5);
+            let mut stream =
+                TcpStream::connect_timeout(&address, patience).ok()?;
+            stream.set_read_timeout(Some(patience)).unwrap();
             let mut hello = [0; 4];
             stream.read_exact(&mut hello).ok()?;
             (hello == *b"SSH-").then_some(())
@@ -33,16 +35,26 @@ impl Guest<'_> {
         });
     }
 
-    /// What the owner types, but for the way: the node's address is that of
-    /// a forwarded port.
+    /// Where its sshd is reached: an emulator's, at a forwarded port.
+    fn way(&self) -> SocketAddr {
+        match self.kind() {
+            Kind::UserMode => {
+                (self.node().address.parse::<IpAddr>().unwrap(), 22).into()
+            }
+            Kind::Emulator => (Ipv4Addr::LOCALHOST, self.port).into(),
+        }
+    }
+
+    /// What the owner types, but for the way.
     fn ssh(&self, more: &[&str]) -> Command {
         let config = self.node().site.path("build/ssh_config");
         let text = fs::read_to_string(&config).unwrap();
         assert!(text.contains("StrictHostKeyChecking yes"), "{text}");
         let mut command = Command::new("ssh");
         command.arg("-F").arg(config);
+        let way = self.way();
         for option in [
-            "HostName=127.0.0.1",
+            &*format!("HostName={}", way.ip()),
             "LogLevel=ERROR",
             "ConnectTimeout=300",
             "ServerAliveInterval=100",
@@ -50,7 +62,7 @@ impl Guest<'_> {
         ] {
             command.args(["-o", option]);
         }
-        command.args(["-p", &self.port.to_string()]).args(more);
+        command.args(["-p", &way.port().to_string()]).args(more);
         command.arg(&self.node().name).stdin(Stdio::null());
         command
     }

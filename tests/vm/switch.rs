@@ -10,6 +10,7 @@
 use crate::{
     guest::free_port,
     lab::Arch,
+    network::{Mac, mac},
     site::{DNS, GATEWAY},
     support::oracle,
 };
@@ -35,15 +36,6 @@ struct Line {
     /// Ports of the loopback interface that lead to its ports 22 and 6443.
     ssh: u16,
     api: u16,
-}
-
-/// A frame's address on the network.
-type Mac = [u8; 6];
-
-/// The address of a node's network card.
-pub fn mac(address: &str) -> Mac {
-    let last = address.rsplit('.').next().unwrap();
-    [0x52, 0x54, 0, 0x71, 0, last.parse().unwrap()]
 }
 
 impl Switch {

@@ -7,8 +7,9 @@ use crate::{
     expect::{
         assert_kernel, assert_node, assert_own_first_boot, settle, status,
     },
-    guest::{Guest, Weather},
+    guest::Guest,
     lab::Lab,
+    machine::Weather,
     node::Node,
     secrets, site,
 };

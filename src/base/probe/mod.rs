@@ -2,6 +2,7 @@
 
 mod architecture;
 mod boot;
+mod clock;
 mod cloud_init;
 mod error;
 mod image;
@@ -190,6 +191,7 @@ fn facts(
         systemd: system::systemd(root, packages)?,
         iptables: packages.get("iptables").map(|p| p.version.clone()),
         kernels: system::kernels(root)?,
+        saved_clock: clock::read(root)?,
         chrony: root.exists("/usr/sbin/chronyd")?,
         fake_hwclock: root.exists("/usr/sbin/fake-hwclock")?
             || root.exists("/sbin/fake-hwclock")?,

@@ -101,7 +101,17 @@ pub(super) fn ssh(
     let regenerates_host_keys =
         units.state("regenerate_ssh_host_keys.service")?;
     let masked = units.masked("ssh.service")?;
-    Ok(SshFacts { installed, enabled, masked, drop_ins, regenerates_host_keys })
+    let socket = units.enabled("ssh.socket")?
+        && !units.enabled("ssh.service")?
+        && !units.enabled("sshd.service")?;
+    Ok(SshFacts {
+        installed,
+        enabled,
+        socket,
+        masked,
+        drop_ins,
+        regenerates_host_keys,
+    })
 }
 
 /// Returns who sets up swap.

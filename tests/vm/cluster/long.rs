@@ -7,11 +7,11 @@ use super::{
 };
 use crate::{
     expect::settle,
-    guest::{Guest, Weather},
+    guest::Guest,
+    machine::Weather,
     support::oracle::run,
 };
 use serde_json::Value;
-use std::sync::Arc;
 
 /// Three servers, of cards that lay in a drawer for a year; then one of them
 /// is taken out, and becomes an agent.
@@ -91,8 +91,7 @@ fn k3s_agent_refuses_another_cluster() {
     let ours = Cluster::plan(&THREE[..2], &groups, &[]);
     let one = ours.card("node1");
     let mut first = one.power_on();
-    let switch = Arc::clone(ours.switch());
-    let other = Cluster::on(switch, &THREE[..2], &groups, &[]);
+    let other = Cluster::on(ours.switch(), &THREE[..2], &groups, &[]);
     let two = other.card("node2");
     let mut second = two.power_on();
     settle(&mut first);

@@ -10,12 +10,15 @@ use crate::{
     expect::settle,
     guest::Guest,
     lab::Lab,
+    machine::Kind,
     node::Node,
     site::{DNS, GATEWAY, Site},
     support::{
         oracle,
         releases::{Releases, sums_path},
-        repository, sha256,
+        repository,
+        server::Server,
+        sha256,
     },
     switch::Switch,
 };
@@ -48,17 +51,21 @@ impl Cluster {
         vars: &[&str],
     ) -> Self {
         let addresses: Vec<&str> = hosts.iter().map(|host| host.1).collect();
-        Self::on(Arc::new(Switch::start(&addresses)), hosts, groups, vars)
+        // User-Mode Linux has a bridge.
+        let switch = (Kind::of_test() == Kind::Emulator)
+            .then(|| Arc::new(Switch::start(&addresses)));
+        Self::on(switch, hosts, groups, vars)
     }
 
     /// The same in a network that there is.
     pub fn on(
-        switch: Arc<Switch>,
+        switch: Option<Arc<Switch>>,
         hosts: &[(&str, &str)],
         groups: &[&str],
         vars: &[&str],
     ) -> Self {
-        let releases = Releases::start();
+        let kind = Kind::of_test();
+        let releases = Releases::on(Server::start_on(kind.servers()));
         let k3s = releases.k3s(None, Architecture::Amd64).program();
         let program = fs::read(standin()).unwrap();
         releases.put(&k3s, &program);
@@ -76,8 +83,8 @@ impl Cluster {
         let groups: Vec<String> =
             groups.iter().map(|line| (*line).into()).collect();
         let inventory = inventory(&hosts, &groups, &text);
-        let mut site = Site::plan(Lab::Kubernetes, &inventory, &[]);
-        site.switch = Some(switch);
+        let mut site = Site::plan(Lab::Kubernetes, kind, &inventory, &[]);
+        site.switch = switch;
         Self { site: Arc::new(site), releases, hosts, groups, vars: text }
     }
 
@@ -100,8 +107,9 @@ impl Cluster {
         self.site.write("inventory.yml", &text);
     }
 
-    pub fn switch(&self) -> &Arc<Switch> {
-        self.site.switch.as_ref().unwrap()
+    /// The network that another cluster may be in as well.
+    pub fn switch(&self) -> Option<Arc<Switch>> {
+        self.site.switch.clone()
     }
 
     /// Builds a node's card, anew where there is one.
@@ -123,9 +131,14 @@ impl Cluster {
     /// piflash on the owner's machine; its ssh takes the way to a node that
     /// there is here.
     pub fn piflash(&self, args: &[&str]) -> Output {
+        let mut command = self.site.command();
+        command.args(args);
+        let Some(switch) = &self.site.switch else {
+            return command.output().unwrap();
+        };
         let mut ports = String::new();
         for (name, address) in &self.hosts {
-            let port = self.switch().ssh_port(address);
+            let port = switch.ssh_port(address);
             ports += &format!("    {name}) port={port} ;;\n");
         }
         self.site.write(
@@ -140,8 +153,7 @@ impl Cluster {
         fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).unwrap();
         let path = std::env::var("PATH").unwrap();
         let bin = ssh.parent().unwrap().display();
-        let mut command = self.site.command();
-        command.env("PATH", format!("{bin}:{path}")).args(args);
+        command.env("PATH", format!("{bin}:{path}"));
         command.output().unwrap()
     }
 
@@ -164,17 +176,19 @@ impl Cluster {
         args: &[&str],
     ) -> Result<Value, String> {
         let address = self.address(server);
-        let switch = self.switch();
-        let output = Command::new("kubectl")
-            .arg("--kubeconfig")
-            .arg(self.site.path(kubeconfig))
+        let mut command = Command::new("kubectl");
+        command.arg("--kubeconfig").arg(self.site.path(kubeconfig));
+        if let Some(switch) = &self.site.switch {
             // The way there is a forwarded port; who is there is proven by
             // its certificate, for the address in the kubeconfig.
-            .arg(format!(
-                "--server=https://127.0.0.1:{}",
-                switch.api_port(address)
-            ))
-            .arg(format!("--tls-server-name={address}"))
+            let port = switch.api_port(address);
+            command
+                .arg(format!("--server=https://127.0.0.1:{port}"))
+                .arg(format!("--tls-server-name={address}"));
+        } else {
+            command.arg(format!("--server=https://{address}:6443"));
+        }
+        let output = command
             .arg("--request-timeout=60s")
             .args(args)
             .args(["-o", "json"])

@@ -1,11 +1,13 @@
 #!/bin/sh
 # Builds a lab image out of Debian's packages, in the layout of a stock image
 # for the Raspberry Pi, and prints the directory that it is in:
-#   build.sh LAB ARCH [CACHE]
+#   build.sh LAB ARCH [MODULES] [CACHE]
 #   build.sh --mirror         (where the packages would come from)
 # LAB is one of the files beside this one (raspios-trixie, ...), ARCH Debian's
-# name of an architecture: amd64 or arm64. CACHE is a directory for finished
-# images, one for each LAB, ARCH and state of these files.
+# name of an architecture: amd64 or arm64. MODULES is a directory for
+# /lib/modules of a kernel that is not the image's own (kernel.sh), or ''. CACHE
+# is a directory for finished images, one for each LAB, ARCH, kernel and state
+# of these files.
 #
 # Needs mmdebstrap, as root or with user namespaces, and qemu-user with
 # binfmt for another architecture than the machine's; mounts nothing. Packages
@@ -73,6 +75,8 @@ inside() {
     spare_time "$root"
     archive "$root"
     customise "$root" "$work/fat"
+    [ ! -d "$work/modules" ] ||
+        cp -r "$work/modules"/. "$root/usr/lib/modules/"
     # Without what mmdebstrap has mounted there.
     cp -ax "$root" "$work/tree"
     make_root "$work/tree"
@@ -106,6 +110,8 @@ build() {
     trap 'rm -rf "$work"' EXIT
     # In a user namespace, root is somebody else.
     chmod 1777 "$work"
+    [ -z "$modules" ] || cp -rL "$modules" "$work/modules"
+    chmod -R a+rX "$work"
     if ! mmdebstrap --variant=minbase --format=null --architectures="$arch" \
         --include="$(echo "$packages" | xargs | tr ' ' ',')" \
         --aptopt='Acquire::Languages "none"' \
@@ -167,19 +173,22 @@ if [ "$phase" != build ]; then
     exit
 fi
 
-cache=${3:-$here/../../../target/vm}
-digest=$(cat "$here/build.sh" "$here/common.sh" "$here/$lab"* \
-    ${based_on:+"$here/$based_on.sh"} |
-    sha256sum | cut -c 1-16)
+modules=${3:-}
+cache=${4:-$here/../../../target/vm}
+digest=$({
+    cat "$here/build.sh" "$here/common.sh" "$here/$lab"* \
+        ${based_on:+"$here/$based_on.sh"}
+    [ -z "$modules" ] || (cd "$modules" && ls && cat ./*/modules.builtin)
+} | sha256sum | cut -c 1-16)
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
-target=$cache/$lab-$arch-$digest
+target=$cache/$lab-$arch-${modules:+with-}$digest
 # Two that want the same image build it once.
 exec 9>"$cache/$lab-$arch.lock"
 flock 9
 if [ ! -e "$target/image.img" ]; then
     # Of older states of these files.
-    rm -rf "$cache/$lab-$arch"-*
+    rm -rf "$cache/$lab-$arch-${modules:+with-}"[0-9a-f]*
     build "$target" 9>&-
 fi
 echo "$target"

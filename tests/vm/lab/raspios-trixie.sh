@@ -29,8 +29,14 @@ trixie() {
 Raspberry Pi reference 2026-10-06
 Generated from packages of Debian for a test, stage2
 END
-    # The first boot is a first boot to systemd.
+    # The first boot is a first boot to systemd, which then enables every unit
+    # that no preset disables: Debian's presets disable few.
     echo uninitialized | put "$1/etc/machine-id"
+    clock=var/lib/systemd/timesync/clock
+    chroot "$1" install -d -o systemd-timesync -g systemd-timesync -m 755 \
+        "/${clock%/*}"
+    chroot "$1" install -o systemd-timesync -g systemd-timesync -m 644 \
+        /dev/null "/$clock"
     put "$1/usr/lib/systemd/journald.conf.d/40-rpi-volatile-storage.conf" <<END
 [Journal]
 Storage=volatile
@@ -53,8 +59,11 @@ WantedBy=multi-user.target
 END
     ln -s /usr/lib/systemd/system/rpi-resize.service \
         "$1/etc/systemd/system/multi-user.target.wants/rpi-resize.service"
+    # `rw` is not on the stock image's line: presets reach /etc on the first
+    # boot only where the root file system is writable as systemd starts,
+    # which depends on line, kernel and initrd. Here they do.
     put "$2/cmdline.txt" <<END
-console=tty1 console=$console,115200 root=PARTUUID=$disk_id-02 rootfstype=ext4 fsck.repair=yes rootwait net.ifnames=0
+console=tty1 console=$console,115200 root=PARTUUID=$disk_id-02 rootfstype=ext4 fsck.repair=yes rootwait rw net.ifnames=0
 END
 }
 

@@ -1,0 +1,103 @@
+//! User-Mode Linux: a kernel that is a program (`lab/kernel.sh`). It stands
+//! where QEMU, the card's kernel and its initrd are otherwise: it reads the
+//! card's own command line, and finds the root file system by itself, as a
+//! Raspberry Pi's kernel does.
+
+use crate::{
+    disk::Disk,
+    machine::{self, Machine, Weather},
+    mconsole,
+    network::{self, Tap},
+    node::Node,
+    support::oracle::{self, run},
+};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+pub struct UserMode {
+    kernel: Child,
+    /// Has the card's blocks.
+    storage: Child,
+    disk: Disk,
+    console: PathBuf,
+    _tap: Tap,
+}
+
+impl UserMode {
+    pub fn start(node: &Node, weather: &Weather, dir: &Path) -> Self {
+        network::enter();
+        let tap = Tap::plug(&node.address);
+        let disk = node.disk();
+        let socket = dir.join("disk");
+        let _ = fs::remove_file(&socket);
+        let storage = disk.serve(&socket);
+        let clock = ["-u", "-d", weather.clock(), "+%s"];
+        let clock = String::from_utf8(run("date", &clock).unwrap()).unwrap();
+        let cmdline =
+            String::from_utf8(node.boot_file("cmdline.txt")).unwrap();
+        let cmdline = cmdline.lines().next().unwrap_or_default();
+        let log = File::options().append(true).open(node.console()).unwrap();
+        // Ends with the test, however that ends.
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL"])
+            .arg(machine::kernel().join("linux"))
+            .args(["mem=1024M", "ncpus=1", "seccomp=on", "noreboot"])
+            .arg(format!("uml_dir={}", dir.display()))
+            .args(["umid=uml", "con=null", "ssl=null", "ssl0=null,fd:1"])
+            .arg(format!("virtio_uml.device={}:2", socket.display()))
+            .arg(format!(
+                "vec0:transport=tap,ifname={},depth=64,gro=1,mac={}",
+                tap.name(),
+                network::mac_text(&node.address)
+            ))
+            .arg(format!("wallclock={}", clock.trim()))
+            .args(cmdline.split_whitespace())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            // Where it has the guest's memory.
+            .env("TMPDIR", "/dev/shm");
+        let kernel = command.spawn().unwrap_or_else(|error| {
+            panic!("{:?}", oracle::missing("setpriv", &error))
+        });
+        let console = dir.join("uml/mconsole");
+        Self { kernel, storage, disk, console, _tap: tap }
+    }
+
+    fn end(&mut self) {
+        let _ = self.storage.wait();
+        self.disk.eject();
+    }
+}
+
+impl Machine for UserMode {
+    fn process(&mut self) -> &mut Child {
+        &mut self.kernel
+    }
+
+    fn plug(&self, into: bool) -> io::Result<()> {
+        let to = if into { "in" } else { "out" };
+        mconsole::execute(&self.console, &format!("config cable={to}"))?;
+        Ok(())
+    }
+
+    fn cut(&mut self) {
+        // Both at once: what the storage has only in its memory is lost too.
+        let _ = self.storage.kill();
+        let _ = self.kernel.kill();
+        let _ = self.kernel.wait();
+        self.end();
+    }
+
+    fn take_card(&mut self) {
+        let id = rustix::process::Pid::from_child(&self.storage);
+        let term = rustix::process::Signal::TERM;
+        let _ = rustix::process::kill_process(id, term);
+        self.end();
+    }
+}
