@@ -28,6 +28,8 @@ mod node;
 mod ordinary;
 mod qemu;
 mod qmp;
+#[path = "../real/mod.rs"]
+mod real;
 mod repository;
 mod secrets;
 mod site;

@@ -37,16 +37,18 @@ impl UserMode {
         let storage = disk.serve(&socket);
         let clock = ["-u", "-d", weather.clock(), "+%s"];
         let clock = String::from_utf8(run("date", &clock).unwrap()).unwrap();
-        let cmdline =
-            String::from_utf8(node.boot_file("cmdline.txt")).unwrap();
+        let cmdline = String::from_utf8(node.boot_file("cmdline.txt")).unwrap();
         let cmdline = cmdline.lines().next().unwrap_or_default();
         let log = File::options().append(true).open(node.console()).unwrap();
+        let (processors, memory) = weather.size();
         // Ends with the test, however that ends.
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL"])
             .arg(machine::kernel().join("linux"))
-            .args(["mem=1024M", "ncpus=1", "seccomp=on", "noreboot"])
+            .arg(format!("mem={memory}M"))
+            .arg(format!("ncpus={processors}"))
+            .args(["seccomp=on", "noreboot"])
             .arg(format!("uml_dir={}", dir.display()))
             .args(["umid=uml", "con=null", "ssl=null", "ssl0=null,fd:1"])
             .arg(format!("virtio_uml.device={}:2", socket.display()))

@@ -6,10 +6,7 @@ use super::{
     named, settle_all,
 };
 use crate::{
-    expect::settle,
-    guest::Guest,
-    machine::Weather,
-    support::oracle::run,
+    expect::settle, guest::Guest, machine::Weather, support::oracle::run,
 };
 use serde_json::Value;
 
