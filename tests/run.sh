@@ -1,8 +1,26 @@
 #!/bin/sh
-# Runs every check and test of piflash, and installs the Debian packages that
-# they need where they are missing: `sh tests/run.sh`. Needs rustup's
-# toolchain (with rustfmt and clippy), git and a C compiler.
+# Runs the checks and tests of piflash, and installs the Debian packages that
+# they need where they are missing. Needs rustup's toolchain (with rustfmt and
+# clippy), git and a C compiler.
+#   sh tests/run.sh         all that needs no boot, one ordinary first boot and
+#                           one small cluster
+#   sh tests/run.sh all     with every lab image, clusters and faults, and a
+#                           first boot of each lab image in QEMU: what CI runs
+#   sh tests/run.sh long    only what takes longer than that: many power cuts,
+#                           large clusters
+# Cards boot in User-Mode Linux (tests/vm/lab/kernel.sh builds the kernel) or,
+# where that cannot be had, in QEMU's emulator, by the same tests.
+# PIFLASH_VM_MACHINE=qemu or =uml says which. Ends with how long each part took.
 set -eu
+
+extent=${1:-ordinary}
+case $#,$extent in
+0,* | 1,all | 1,long) ;;
+*)
+    echo "usage: sh tests/run.sh [all|long]" >&2
+    exit 2
+    ;;
+esac
 
 cd "$(dirname "$0")/.."
 # /sbin is not in everybody's path.
@@ -12,7 +30,16 @@ export PATH
 INSTA_UPDATE=no
 export INSTA_UPDATE
 
+times=$(mktemp)
+trap 'rm -f "$times"' EXIT
+part=
+
+# Ends the part before, and begins another.
 say() {
+    now=$(date +%s)
+    [ -z "$part" ] || printf '%5d s  %s\n' "$((now - since))" "$part" >>"$times"
+    part=$*
+    since=$now
     printf '\n== %s\n' "$*"
 }
 
@@ -26,11 +53,15 @@ needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     curl:curl
     kubectl:kubernetes-client ssh:openssh-client ssh-keygen:openssh-client
     sshd:openssh-server mmdebstrap:mmdebstrap qemu-img:qemu-utils
-    containerd:containerd
+    containerd:containerd ip:iproute2 unshare:util-linux
     /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring"
 case $(uname -m) in
 aarch64) needed="$needed qemu-system-aarch64:qemu-system-arm" ;;
-*) needed="$needed qemu-system-x86_64:qemu-system-x86" ;;
+*)
+    needed="$needed qemu-system-x86_64:qemu-system-x86
+        qemu-storage-daemon:qemu-system-common
+        flex:flex bison:bison bc:bc make:make depmod:kmod"
+    ;;
 esac
 # Without root, mmdebstrap needs a range of user ids.
 [ "$(id -u)" = 0 ] || needed="$needed newuidmap:uidmap"
@@ -122,28 +153,29 @@ if [ "${version%.*}" -lt 1 ] ||
     exit 1
 fi
 
-say "cargo fmt"
-cargo fmt --check
+without_boots() {
+    say "cargo fmt"
+    cargo fmt --check
 
-say "cargo clippy"
-cargo clippy --all-targets -- -D warnings
+    say "cargo clippy"
+    cargo clippy --all-targets -- -D warnings
 
-say "shellcheck"
-# By the first line, as programs on a node have no suffix.
-git ls-files firstboot images tests .ci | while read -r file; do
-    if head -n 1 "$file" |
-        grep -q -e '^#!.*sh$' -e '^# shellcheck shell=' 2>/dev/null; then
-        echo "$file"
-    fi
-done | grep -v '^tests/cases/' | xargs -r shellcheck -x
+    say "shellcheck"
+    # By the first line, as programs on a node have no suffix.
+    git ls-files firstboot images tests .ci | while read -r file; do
+        if head -n 1 "$file" |
+            grep -q -e '^#!.*sh$' -e '^# shellcheck shell=' 2>/dev/null; then
+            echo "$file"
+        fi
+    done | grep -v '^tests/cases/' | xargs -r shellcheck -x
 
-say "linters of the GitHub Action"
-sh tests/lint-actions.sh
+    say "linters of the GitHub Action"
+    sh tests/lint-actions.sh
 
-say "cargo test"
-cargo test
+    say "cargo test"
+    cargo test
+}
 
-say "cargo test -- --ignored --skip measure (loop devices, kernel's mounts)"
 # Ignored tests need root, or are measurements and have that in their names.
 # Tries what those tests need, so that a machine without it says so.
 privileged() {
@@ -161,27 +193,56 @@ privileged() {
     rm -rf "$try"
     [ -z "$why" ] || { echo "a loop mount of ext4 fails: $why" && return 1; }
 }
-if reason=$(privileged); then
-    # Tests of other file systems have their names in theirs.
-    set --
-    lacking=
-    for fs in vfat xfs btrfs; do
-        if ! grep -qw "$fs" /proc/filesystems &&
-            ! modprobe -q "$fs" 2>/dev/null; then
-            set -- "$@" --skip "$fs"
-            lacking="$lacking $fs"
-        fi
-    done
-    [ -z "$lacking" ] ||
-        echo "NOT RUN: privileged tests of$lacking, which the kernel lacks"
-    cargo test --test main -- --ignored --skip measure "$@"
-    tier="and the privileged tests${lacking:+ (but for$lacking)}"
-else
-    echo "NOT RUN: the privileged tests need root, loop devices and ext4 in" \
-        "the kernel ($reason)"
-    tier="but NOT the privileged tests ($reason)"
-fi
 
+with_privileges() {
+    say "cargo test -- --ignored --skip measure (loop devices, kernel's mounts)"
+    if reason=$(privileged); then
+        # Tests of other file systems have their names in theirs.
+        set --
+        lacking=
+        for fs in vfat xfs btrfs; do
+            if ! grep -qw "$fs" /proc/filesystems &&
+                ! modprobe -q "$fs" 2>/dev/null; then
+                set -- "$@" --skip "$fs"
+                lacking="$lacking $fs"
+            fi
+        done
+        [ -z "$lacking" ] ||
+            echo "NOT RUN: privileged tests of$lacking, which the kernel lacks"
+        cargo test --test main -- --ignored --skip measure "$@"
+        tier="and the privileged tests${lacking:+ (but for$lacking)}"
+    else
+        echo "NOT RUN: the privileged tests need root, loop devices and ext4 in" \
+            "the kernel ($reason)"
+        tier="but NOT the privileged tests ($reason)"
+    fi
+}
+
+# Which machine cards boot in, and why not in the better one: sets $machine.
+choose_machine() {
+    machine=${PIFLASH_VM_MACHINE:-uml}
+    reason="PIFLASH_VM_MACHINE says so"
+    if [ "$machine" = uml ]; then
+        if [ "$(uname -m)" != x86_64 ]; then
+            machine=qemu reason="$(uname -m)"
+        elif [ "$(id -u)" != 0 ]; then
+            machine=qemu reason="not root: a network namespace is needed"
+        elif ! sh tests/vm/lab/kernel.sh >/dev/null; then
+            machine=qemu reason="its kernel could not be built, see above"
+        fi
+    fi
+    PIFLASH_VM_MACHINE=$machine
+    export PIFLASH_VM_MACHINE
+    case $machine in
+    uml) booted="booted in User-Mode Linux" ;;
+    *)
+        booted="booted in QEMU's emulator and NOT in User-Mode Linux ($reason)"
+        echo "WARNING: cards are $booted: this takes many times as long"
+        ;;
+    esac
+}
+
+<<<<<<< HEAD
 say "cargo test --test vm -- --ignored --skip long:: (virtual machines)"
 # The lab images are built from Debian's packages.
 if reason=$(sh tests/vm/lab/build.sh --mirror 2>&1); then
@@ -203,5 +264,48 @@ else
     echo "NOT RUN: virtual machines ($reason)"
     tier="$tier, but NOT the virtual machines,"
 fi
+=======
+# Runs tests of booted cards: NAME of the part, then cargo's arguments.
+boot() {
+    say "cards: $1"
+    shift
+    cargo test --test vm -- --ignored "$@"
+}
+>>>>>>> dd246a8ad619888a65f7b205f65e71a64f6067e0
 
-say "all checks and tests $tier passed"
+boots() {
+    say "kernel of User-Mode Linux"
+    choose_machine
+    # The lab images are built from Debian's packages.
+    if ! reason=$(sh tests/vm/lab/build.sh --mirror 2>&1); then
+        echo "NOT RUN: booted cards ($reason)"
+        booted="NOT booted ($reason)"
+        return
+    fi
+    case $extent in
+    ordinary)
+        boot "an ordinary first boot, a cluster" --test-threads 1 --exact \
+            ordinary::raspios_trixie \
+            cluster::k3s::k3s_agents_come_before_their_server
+        ;;
+    all)
+        boot "first boots" --skip long:: --skip cluster:: \
+            --skip emulated:: --test-threads 2
+        boot "clusters" cluster:: --skip long:: --test-threads 1
+        # Not a second time where all of them were.
+        [ "$machine" = qemu ] || boot "QEMU, with the cards' own kernels" \
+            emulated:: --test-threads 2
+        ;;
+    long) boot "long" long:: --test-threads 1 ;;
+    esac
+}
+
+tier=
+if [ "$extent" != long ]; then
+    without_boots
+    with_privileges
+fi
+boots
+
+say "all checks and tests ($extent) passed${tier:+, $tier}; cards were $booted"
+cat "$times"

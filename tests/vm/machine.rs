@@ -130,10 +130,8 @@ pub fn kernel() -> &'static Path {
     })
 }
 
-/// The image that a card is made of, as machines of both kinds take it.
-pub fn image(kind: Kind, lab: Lab) -> PathBuf {
-    match kind {
-        Kind::UserMode => lab.image(Some(kernel())),
-        Kind::Emulator => lab.image(None),
-    }
+/// The image that cards are made of: one for machines of both kinds.
+pub fn image(lab: Lab) -> PathBuf {
+    let user_mode = Kind::of_test() == Kind::UserMode;
+    lab.image(user_mode.then(kernel))
 }

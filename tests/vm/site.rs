@@ -84,7 +84,7 @@ impl Site {
         args: &[&str],
         environment: &[(&str, &str)],
     ) {
-        let base = machine::image(self.kind, self.lab);
+        let base = machine::image(self.lab);
         let args = [&["build"], names, args, &["--image"]].concat();
         let mut command = self.command();
         // The floor of the node's clock is to be later than what systemd and

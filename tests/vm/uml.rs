@@ -1,7 +1,6 @@
-//! User-Mode Linux: a kernel that is a program (`lab/kernel.sh`). It stands
-//! where QEMU, the card's kernel and its initrd are otherwise: it reads the
-//! card's own command line, and finds the root file system by itself, as a
-//! Raspberry Pi's kernel does.
+//! User-Mode Linux: a kernel that is a program (`lab/kernel.sh`), in the place
+//! of a machine and of the card's own kernel. Initrd and command line are the
+//! card's; the initrd's modules are of no use, as all is built in.
 
 use crate::{
     disk::Disk,
@@ -37,6 +36,8 @@ impl UserMode {
         let storage = disk.serve(&socket);
         let clock = ["-u", "-d", weather.clock(), "+%s"];
         let clock = String::from_utf8(run("date", &clock).unwrap()).unwrap();
+        let initrd = dir.join("initrd.img");
+        fs::write(&initrd, node.boot_file("initrd.img")).unwrap();
         let cmdline = String::from_utf8(node.boot_file("cmdline.txt")).unwrap();
         let cmdline = cmdline.lines().next().unwrap_or_default();
         let log = File::options().append(true).open(node.console()).unwrap();
@@ -50,7 +51,9 @@ impl UserMode {
             .arg(format!("ncpus={processors}"))
             .args(["seccomp=on", "noreboot"])
             .arg(format!("uml_dir={}", dir.display()))
-            .args(["umid=uml", "con=null", "ssl=null", "ssl0=null,fd:1"])
+            .args(["umid=uml", "con=null", "con0=null", "ssl=null"])
+            .arg("ssl0=null,fd:1")
+            .arg(format!("initrd={}", initrd.display()))
             .arg(format!("virtio_uml.device={}:2", socket.display()))
             .arg(format!(
                 "vec0:transport=tap,ifname={},depth=64,gro=1,mac={}",

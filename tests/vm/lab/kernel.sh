@@ -93,8 +93,8 @@ prepare() {
     edit arch/um/drivers/Makefile '0,/^obj-y :=.*/s//&\nobj-y += card.o/' \
         '^obj-y += card.o$'
     edit arch/um/drivers/vector_kern.c \
-        's/^\tvector_reset_stats(vp);$/\tif (vp->rx_queue \&\& vp->tx_queue)\n\t&/' \
-        'if (vp->rx_queue && vp->tx_queue)'
+        's/^\tspin_\(un\)*lock(&\(vp->.x_queue\)->head_lock);$/\tif (\2)\n\t&/' \
+        'if (vp->rx_queue)'
     edit arch/um/kernel/um_arch.c \
         's/^\tseq_printf(m, "mode\\t.*/&\n\tseq_printf(m, "cpu MHz\\t\\t: 1000.000\\n");/' \
         'cpu MHz'
@@ -115,7 +115,7 @@ build() {
     target=$cache/uml-$files-$version
     cd "$work/linux"
     prepare >&2
-    make -s ARCH=um -j "$(nproc)" linux >&2
+    make -s ARCH=um -j "$(nproc)" linux modules >&2
     make -s ARCH=um INSTALL_MOD_PATH="$work/root" modules_install >&2
     mkdir -p "$target"
     rm -rf "$target/modules"
