@@ -1,7 +1,7 @@
 #!/bin/sh
-# Checks the GitHub Action and the example workflow: their schemas, and what
-# is known to be dangerous in them. The linters are Python packages, in an
-# environment of their own below target/.
+# Checks the GitHub Action, its example and our own workflows: their schemas,
+# and what is known to be dangerous in them. The linters are Python packages,
+# in an environment of their own below target/.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -21,9 +21,9 @@ action=action.yml
 workflow=examples/github-workflow.yml
 "$lint/bin/check-jsonschema" --builtin-schema vendor.github-actions "$action"
 "$lint/bin/check-jsonschema" --builtin-schema vendor.github-workflows \
-    "$workflow"
+    "$workflow" .github/workflows/*.yml
 "$lint/bin/zizmor" --offline --quiet --config .ci/zizmor.yml \
-    "$action" "$workflow"
+    "$action" "$workflow" .github/workflows/*.yml
 
 # A linter that takes anything would be none.
 bad=$(mktemp -d)

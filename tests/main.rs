@@ -29,6 +29,7 @@ mod node;
 mod privileged;
 mod profiles;
 mod progress;
+mod real_fetch;
 mod sinks;
 mod support;
 mod systems;

@@ -49,7 +49,8 @@ needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     xz:xz-utils zstd:zstd zip:zip bmaptool:bmap-tools shellcheck:shellcheck busybox:busybox
     dash:dash python3:python3 gpg:gnupg losetup:mount mkfs.btrfs:btrfs-progs
     mkfs.xfs:xfsprogs script:bsdutils nmcli:network-manager
-    netplan:netplan.io wpa_supplicant:wpasupplicant openssl:openssl
+    netplan:netplan.io wpa_supplicant:wpasupplicant openssl:openssl jq:jq
+    curl:curl
     kubectl:kubernetes-client ssh:openssh-client ssh-keygen:openssh-client
     sshd:openssh-server mmdebstrap:mmdebstrap qemu-img:qemu-utils
     containerd:containerd etcd:etcd-server etcdctl:etcd-client
@@ -242,12 +243,36 @@ choose_machine() {
     esac
 }
 
+<<<<<<< HEAD
+say "cargo test --test vm -- --ignored --skip long:: (virtual machines)"
+# The lab images are built from Debian's packages.
+if reason=$(sh tests/vm/lab/build.sh --mirror 2>&1); then
+    # An emulated processor keeps a core busy; a cluster is several of them.
+    cargo test --test vm -- --ignored --skip long:: --skip cluster:: \
+        --skip real:: --test-threads 2
+    cargo test --test vm cluster:: -- --ignored --skip long:: \
+        --test-threads 1
+    tier="$tier, and the virtual machines,"
+    # Programs that are in no package of Debian's: tests/real/README.md.
+    if [ -n "${PIFLASH_REAL:-}" ]; then
+        say "cargo test --test vm real:: -- --ignored (real Kubernetes)"
+        cargo test --test vm real:: -- --ignored --test-threads 1
+        tier="$tier and real Kubernetes"
+    else
+        echo "NOT RUN: real Kubernetes (PIFLASH_REAL is not set)"
+    fi
+else
+    echo "NOT RUN: virtual machines ($reason)"
+    tier="$tier, but NOT the virtual machines,"
+fi
+=======
 # Runs tests of booted cards: NAME of the part, then cargo's arguments.
 boot() {
     say "cards: $1"
     shift
     cargo test --test vm -- --ignored "$@"
 }
+>>>>>>> dd246a8ad619888a65f7b205f65e71a64f6067e0
 
 boots() {
     say "kernel of User-Mode Linux"

@@ -321,6 +321,30 @@ fn the_last_error_of_k3s_is_what_the_status_says() {
     }
 }
 
+/// k3s takes neither for an error, and goes on asking for ever.
+#[test]
+fn what_k3s_waits_for_is_what_the_status_says() {
+    for shell in SHELLS {
+        let node = node(shell, "k3s agent");
+        let rejected = "Node password rejected, duplicate hostname or \
+                        contents of '/etc/rancher/node/password' may not \
+                        match server node-passwd entry";
+        node.write(
+            "journal",
+            &format!(
+                "time=\"2026-11-25T19:00:01Z\" level=error msg=\"first\"\n\
+                 time=\"2026-11-25T19:00:02Z\" level=info msg=\"Waiting to \
+                 retrieve agent configuration; server is not ready: \
+                 {rejected}\"\n\
+                 time=\"2026-11-25T19:00:03Z\" level=info msg=\"Starting\"\n"
+            ),
+        );
+        let (good, said) = run(&node, READY);
+        assert!(!good);
+        assert!(last(&said).ends_with(rejected), "{said}");
+    }
+}
+
 #[test]
 fn a_whole_first_boot_waits_and_then_is_done() {
     for shell in SHELLS {

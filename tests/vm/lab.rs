@@ -145,8 +145,7 @@ impl Arch {
             "kvm" => ("host", &[][..]),
             _ => (cpu, &["-icount", "shift=1"][..]),
         };
-        let mut args =
-            vec!["-M", board, "-accel", &accel, "-cpu", cpu, "-smp", "1"];
+        let mut args = vec!["-M", board, "-accel", &accel, "-cpu", cpu];
         args.extend(time);
         (program, args.into_iter().map(str::to_owned).collect())
     }

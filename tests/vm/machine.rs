@@ -40,9 +40,17 @@ pub struct Weather {
     /// What the clock says, as `date -d` reads it in UTC. A Raspberry Pi has
     /// no hardware clock, and begins in 1970.
     pub clock: Option<String>,
+    /// Large enough for a control plane: kubeadm wants two processors and
+    /// 1700 MB.
+    pub large: bool,
 }
 
 impl Weather {
+    /// Processors, and memory in MiB.
+    pub fn size(&self) -> (u32, u32) {
+        if self.large { (2, 2560) } else { (1, 1024) }
+    }
+
     pub fn clock(&self) -> &str {
         self.clock.as_deref().unwrap_or("1970-01-02")
     }

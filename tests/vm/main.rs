@@ -32,6 +32,8 @@ mod ordinary;
 mod power;
 mod qemu;
 mod qmp;
+#[path = "../real/mod.rs"]
+mod real;
 mod repository;
 mod secrets;
 mod site;

@@ -75,6 +75,7 @@ impl Emulator {
         let console = node.console().display().to_string().replace(',', ",,");
         let clock = weather.clock();
         let (program, board) = arch.machine();
+        let (processors, memory) = weather.size();
         oracle::run(program, &["--version"]).unwrap();
         // Ends with the test, however that ends.
         let mut command = Command::new("setpriv");
@@ -82,7 +83,9 @@ impl Emulator {
             .args(["--pdeathsig", "KILL", program])
             .current_dir(dir)
             .args(board)
-            .args(["-m", "1024", "-rtc", &format!("base={clock}")])
+            .args(["-smp", &processors.to_string()])
+            .args(["-m", &memory.to_string()])
+            .args(["-rtc", &format!("base={clock}")])
             .args(["-nodefaults", "-display", "none", "-no-reboot"])
             .args(["-kernel", "vmlinuz", "-initrd", "initrd.img"])
             .args(["-append", &cmdline, "-drive", &disk.drive()])

@@ -41,12 +41,15 @@ impl UserMode {
         let cmdline = String::from_utf8(node.boot_file("cmdline.txt")).unwrap();
         let cmdline = cmdline.lines().next().unwrap_or_default();
         let log = File::options().append(true).open(node.console()).unwrap();
+        let (processors, memory) = weather.size();
         // Ends with the test, however that ends.
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL"])
             .arg(machine::kernel().join("linux"))
-            .args(["mem=1024M", "ncpus=1", "seccomp=on", "noreboot"])
+            .arg(format!("mem={memory}M"))
+            .arg(format!("ncpus={processors}"))
+            .args(["seccomp=on", "noreboot"])
             .arg(format!("uml_dir={}", dir.display()))
             .args(["umid=uml", "con=null", "con0=null", "ssl=null"])
             .arg("ssl0=null,fd:1")

@@ -35,6 +35,10 @@ const AGENT: &str = "/var/lib/rancher/k3s/agent";
 /// etcd takes one new member at a time; seconds that one needs.
 const LEARNING: u64 = 6;
 
+/// What a server says whose name etcd knows already, and ends.
+const DUPLICATE: &str = "etcd cluster join failed: duplicate node name found, \
+                         please use a unique name for this node";
+
 /// A secure token: `K10<sha256 of the authority>::<user>:<password>`.
 #[derive(Clone)]
 struct Token {
@@ -63,11 +67,16 @@ impl Token {
     }
 
     fn check(&self, authority: &str) -> Result<()> {
-        if self.digest == sha256(authority.as_bytes()) {
+        let found = sha256(authority.as_bytes());
+        if self.digest == found {
             return Ok(());
         }
-        Err("token CA hash does not match the Cluster CA certificate hash"
-            .into())
+        Err(format!(
+            "token CA hash does not match the Cluster CA certificate hash: \
+             {} != {found}",
+            self.digest
+        )
+        .into())
     }
 
     fn basic(&self) -> String {
@@ -263,6 +272,9 @@ fn extra(
                 if !known(&token) {
                     return Some(status(401, "Unauthorized"));
                 }
+                if is_member(request, objects) {
+                    return Some(status(409, DUPLICATE));
+                }
                 let last = learner.load(Ordering::SeqCst);
                 if now() < last + LEARNING {
                     return Some(status(
@@ -285,6 +297,16 @@ fn extra(
             _ => None,
         }
     })
+}
+
+/// Whether etcd has a server of this name, and nobody took it out.
+fn is_member(request: &Request, objects: &Objects) -> bool {
+    let Some(name) = request.headers.get("k3s-node-name") else {
+        return false;
+    };
+    let node = objects.get(&format!("/api/v1/nodes/{name}"));
+    let role = "node-role.kubernetes.io/etcd";
+    node.is_some_and(|node| node["metadata"]["labels"][role].is_string())
 }
 
 /// What other servers need: all authorities, by their paths below `tls`.
@@ -325,7 +347,9 @@ fn client_kubelet(
         return status(
             403,
             "Node password rejected, duplicate hostname or contents of \
-             '/etc/rancher/node/password' may not match server node-passwd entry",
+             '/etc/rancher/node/password' may not match server node-passwd \
+             entry, try enabling a unique node name with the --with-node-id \
+             flag",
         );
     }
     objects.passwords.insert(name.to_owned(), digest);
@@ -404,7 +428,7 @@ pub fn agent() -> Result<()> {
 }
 
 /// Gets the node its certificate; waits for the server as long as it takes,
-/// but not for one that is not the right one.
+/// for one that is not the right one too, and says why.
 fn kubelet(
     config: &Config,
     name: String,
@@ -420,11 +444,17 @@ fn kubelet(
             Ok(found) => break found,
             Err(error) => {
                 let text = error.to_string();
-                let fatal = ["CA hash", "rejected", "Unauthorized"];
-                if fatal.iter().any(|word| text.contains(word)) {
-                    return Err(error);
+                if text.contains("rejected") {
+                    eprintln!(
+                        "level=info msg=\"Waiting to retrieve agent \
+                         configuration; server is not ready: {text}\""
+                    );
+                } else {
+                    eprintln!(
+                        "level=error msg=\"Failed to validate connection to \
+                         cluster at {url}: {text}\""
+                    );
                 }
-                eprintln!("level=error msg=\"{url}: {text}\"");
                 thread::sleep(Duration::from_secs(2));
             }
         }

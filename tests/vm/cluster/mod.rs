@@ -112,6 +112,11 @@ impl Cluster {
         self.site.switch.clone()
     }
 
+    /// Where nodes and builder find what is downloaded.
+    pub fn releases(&self) -> &Releases {
+        &self.releases
+    }
+
     /// Builds a node's card, anew where there is one.
     pub fn card(&self, name: &str) -> Node {
         self.site.build_cards(&[name]);

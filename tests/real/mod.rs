@@ -1,0 +1,74 @@
+//! Clusters of real programs, which are in the directory that `PIFLASH_REAL`
+//! names; see README.md.
+
+mod kubeadm;
+mod pods;
+mod programs;
+
+use crate::{
+    cluster::Cluster, guest::Guest, machine::Weather, node::Node,
+    repository::publish, site::GATEWAY,
+};
+use programs::{HOSTS_TOML, Programs};
+
+/// A cluster of kubeadm, and where its programs come from.
+pub struct Real {
+    pub cluster: Cluster,
+    pub programs: Programs,
+}
+
+impl Real {
+    /// As [`Cluster::plan`].
+    pub fn plan(
+        hosts: &[(&str, &str)],
+        groups: &[&str],
+        vars: &[&str],
+    ) -> Self {
+        let programs = Programs::find();
+        let mut cluster = Cluster::plan(hosts, groups, vars);
+        let releases = cluster.releases();
+        programs.serve(releases);
+        // The archive that the lab image knows has nothing.
+        publish(&releases.server, "/lab", &[], None);
+        let server = releases.server.url("");
+        let (_, port) = server.rsplit_once(':').unwrap();
+        let mirror = format!("http://{GATEWAY}:{port}");
+        cluster.site.write(
+            "hosts.toml",
+            &format!(
+                "[host.\"{mirror}\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
+            ),
+        );
+        cluster.add_vars(&[
+            "docker_apt_repository: none",
+            &format!("files: [{{src: hosts.toml, dest: {HOSTS_TOML}}}]"),
+        ]);
+        // What the builder downloads comes by a way of its own; the nodes
+        // have a proxy.
+        let names: Vec<&str> = hosts.iter().map(|(name, _)| *name).collect();
+        let proxy = [("http_proxy", server.as_str())];
+        cluster.site.build_with(&names, &[], &proxy);
+        cluster.add_vars(&[&format!("proxy_url: {mirror}")]);
+        Self { cluster, programs }
+    }
+
+    /// Builds a node's card, anew where there is one.
+    pub fn card(&self, name: &str) -> Node {
+        self.cluster.site.build_with(&[name], &["--offline"], &[]);
+        self.cluster.node(name)
+    }
+}
+
+/// Into what is large enough for a control plane.
+pub fn power_on(node: &Node) -> Guest<'_> {
+    node.power_on_in(&large())
+}
+
+fn large() -> Weather {
+    Weather { large: true, ..Weather::default() }
+}
+
+/// The same, but for what the clock says: `date -d` knows the form.
+pub fn power_on_at<'n>(node: &'n Node, clock: &str) -> Guest<'n> {
+    node.power_on_in(&Weather { clock: Some(clock.to_owned()), ..large() })
+}
