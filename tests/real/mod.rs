@@ -25,7 +25,7 @@ impl Real {
         vars: &[&str],
     ) -> Self {
         let programs = Programs::find();
-        let mut cluster = Cluster::plan(hosts, groups, vars);
+        let mut cluster = Cluster::of_real(hosts, groups, vars);
         let releases = cluster.releases();
         programs.serve(releases);
         // The archive that the lab image knows has nothing.

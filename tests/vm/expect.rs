@@ -92,7 +92,7 @@ fn assert_units(guest: &Guest<'_>) {
 /// ssh.service as well.
 fn assert_online(guest: &Guest<'_>) {
     let (begin, foreign) = match guest.lab() {
-        Lab::Trixie | Lab::Kubernetes => (
+        Lab::Trixie | Lab::Kubernetes | Lab::Real => (
             "ActiveEnterTimestampMonotonic NetworkManager.service",
             "systemd-networkd.service systemd-networkd.socket ssh.socket \
              systemd-networkd-wait-online.service",
@@ -177,7 +177,7 @@ pub fn assert_own_first_boot(guest: &Guest<'_>, id: &str) {
     let machine = guest.sh("cat /etc/machine-id");
     assert_eq!(machine.len(), 32, "{machine}");
     match guest.lab() {
-        Lab::Trixie | Lab::Kubernetes => {
+        Lab::Trixie | Lab::Kubernetes | Lab::Real => {
             guest.sh("test -e /var/lib/rpi-resize.ran");
         }
         Lab::Bullseye => {

@@ -15,6 +15,8 @@ pub enum Lab {
     Ubuntu,
     /// Trixie with what a cluster's stand-ins need.
     Kubernetes,
+    /// Trixie with room for real Kubernetes.
+    Real,
 }
 
 impl Lab {
@@ -24,13 +26,16 @@ impl Lab {
             Self::Bullseye => "raspios-bullseye",
             Self::Ubuntu => "ubuntu-24.04",
             Self::Kubernetes => "kubernetes-trixie",
+            Self::Real => "kubernetes-real",
         }
     }
 
     /// The inventory's group for this OS.
     pub fn group(self) -> &'static str {
         match self {
-            Self::Trixie | Self::Bullseye | Self::Kubernetes => "raspbian",
+            Self::Trixie | Self::Bullseye | Self::Kubernetes | Self::Real => {
+                "raspbian"
+            }
             Self::Ubuntu => "ubuntu",
         }
     }
@@ -38,7 +43,9 @@ impl Lab {
     /// The account that an inventory without one means.
     pub fn account(self) -> &'static str {
         match self {
-            Self::Trixie | Self::Bullseye | Self::Kubernetes => "pi",
+            Self::Trixie | Self::Bullseye | Self::Kubernetes | Self::Real => {
+                "pi"
+            }
             Self::Ubuntu => "ubuntu",
         }
     }
@@ -47,7 +54,9 @@ impl Lab {
     /// has made its own first boot.
     pub fn early(self) -> &'static str {
         match self {
-            Self::Trixie | Self::Ubuntu | Self::Kubernetes => "systemd[1]: ",
+            Self::Trixie | Self::Ubuntu | Self::Kubernetes | Self::Real => {
+                "systemd[1]: "
+            }
             // `quiet`: it says nothing before.
             Self::Bullseye => "10-home: attempt",
         }
@@ -57,7 +66,9 @@ impl Lab {
     pub fn boot_mount(self) -> &'static str {
         match self {
             Self::Bullseye => "/boot",
-            Self::Trixie | Self::Ubuntu | Self::Kubernetes => "/boot/firmware",
+            Self::Trixie | Self::Ubuntu | Self::Kubernetes | Self::Real => {
+                "/boot/firmware"
+            }
         }
     }
 

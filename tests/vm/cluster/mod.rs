@@ -57,8 +57,30 @@ impl Cluster {
         Self::on(switch, hosts, groups, vars)
     }
 
+    /// The same of real programs' cards, in a network of their own.
+    pub fn of_real(
+        hosts: &[(&str, &str)],
+        groups: &[&str],
+        vars: &[&str],
+    ) -> Self {
+        let addresses: Vec<&str> = hosts.iter().map(|host| host.1).collect();
+        let switch = (Kind::of_test() == Kind::Emulator)
+            .then(|| Arc::new(Switch::start(&addresses)));
+        Self::of(Lab::Real, switch, hosts, groups, vars)
+    }
+
     /// The same in a network that there is.
     pub fn on(
+        switch: Option<Arc<Switch>>,
+        hosts: &[(&str, &str)],
+        groups: &[&str],
+        vars: &[&str],
+    ) -> Self {
+        Self::of(Lab::Kubernetes, switch, hosts, groups, vars)
+    }
+
+    fn of(
+        lab: Lab,
         switch: Option<Arc<Switch>>,
         hosts: &[(&str, &str)],
         groups: &[&str],
@@ -83,7 +105,7 @@ impl Cluster {
         let groups: Vec<String> =
             groups.iter().map(|line| (*line).into()).collect();
         let inventory = inventory(&hosts, &groups, &text);
-        let mut site = Site::plan(Lab::Kubernetes, kind, &inventory, &[]);
+        let mut site = Site::plan(lab, kind, &inventory, &[]);
         site.switch = switch;
         Self { site: Arc::new(site), releases, hosts, groups, vars: text }
     }
