@@ -107,6 +107,12 @@ reset() {
     [ ! -e "$member" ] || fail "a node of a cluster is not reset"
     echo "an earlier attempt was not completed: kubeadm reset"
     kubeadm reset --force --cri-socket "$socket" || fail "kubeadm reset failed"
+    # Where a power cut left etcd's manifest empty, kubeadm takes etcd for
+    # somebody else's and leaves its data, with which no init begins again.
+    [ ! -d "$root/var/lib/etcd" ] ||
+        find "$root/var/lib/etcd" -mindepth 1 -maxdepth 1 \
+            -exec rm -rf {} + ||
+        fail "cannot empty /var/lib/etcd"
 }
 
 # Puts the cluster's authorities where kubeadm looks for them, and makes all

@@ -51,6 +51,7 @@ fn cri_dockerd_starts_once_its_step_has_installed_it() {
     for shell in SHELLS {
         let node = Node::new(shell, &[]);
         node.install("k8s.sh", "k8s.sh");
+        node.install("certificates.sh", "certificates.sh");
         node.step("52-k8s-runtime");
         node.write("etc/piflash/k8s/name", "node3\n");
         node.write("etc/piflash/k8s/socket", "unix:///run/c.sock\n");
@@ -58,6 +59,10 @@ fn cri_dockerd_starts_once_its_step_has_installed_it() {
         node.write("usr/local/lib/piflash/cri-dockerd.tgz", "");
         fs::create_dir_all(node.path("usr/local/bin")).unwrap();
         node.program("tar", "exit 0");
+        node.program(
+            "kubeadm",
+            "[ \"$1\" = version ] || echo registry.k8s.io/pause:3.10.2",
+        );
         node.program("crictl", "exit 0");
         node.program("systemctl", SYSTEMCTL);
         let output = node.run("steps/52-k8s-runtime", &[]);

@@ -108,7 +108,14 @@ case "$1 ${2:-}" in
 'reset --force')
     [ "$*" = "reset --force --cri-socket unix:///run/c.sock" ] || exit 2
     [ ! -e cluster/addons ] && [ ! -e remote/complete ] || : >violation
-    rm -rf $k/pki $k/*.conf $k/manifests/* var/lib/etcd cluster
+    # It looks into the manifest for where etcd keeps its data; one that
+    # says nothing is not its own to it.
+    if [ -e $k/manifests/etcd.yaml ] && [ ! -s $k/manifests/etcd.yaml ]; then
+        echo '[reset] No etcd config found. Assuming external etcd'
+    else
+        rm -rf var/lib/etcd
+    fi
+    rm -rf $k/pki $k/*.conf $k/manifests/* cluster
     power-cut
     ;;
 *) die "$*: unknown" ;;

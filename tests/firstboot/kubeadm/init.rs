@@ -74,6 +74,22 @@ fn an_attempt_that_came_to_nothing_is_reset_with_its_authorities_kept() {
     }
 }
 
+/// kubeadm does not flush what it writes: after a power cut, etcd's manifest
+/// may be empty beside etcd's data, and kubeadm then resets without them.
+#[test]
+fn data_of_an_etcd_whose_manifest_was_lost_goes_with_a_reset() {
+    for shell in SHELLS {
+        let node = node(shell, &[INIT]);
+        seed(&node);
+        node.write("etc/kubernetes/manifests/etcd.yaml", "");
+        node.write("var/lib/etcd/member/snap/db", "");
+        run(&node, INIT).unwrap();
+        is_cluster(&node, "after the reset");
+        let reset = "reset --force --cri-socket unix:///run/c.sock";
+        assert_eq!(told(&node, "kubeadm"), [reset, "init"]);
+    }
+}
+
 /// kubeadm gave up, the API server came all the same.
 #[test]
 fn an_api_that_is_merely_slow_is_gone_on_with() {
