@@ -331,7 +331,7 @@ fn what_k3s_waits_for_is_what_the_status_says() {
                         match server node-passwd entry";
         node.write(
             "journal",
-            &format!(
+            format!(
                 "time=\"2026-11-25T19:00:01Z\" level=error msg=\"first\"\n\
                  time=\"2026-11-25T19:00:02Z\" level=info msg=\"Waiting to \
                  retrieve agent configuration; server is not ready: \
