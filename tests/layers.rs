@@ -209,7 +209,15 @@ fn modules(
         stem => format!("{parent}/{stem}"),
     };
     let mut found = Vec::new();
+    // Of `#[path = "../..."]`.
+    let mut elsewhere = None;
     for line in source.lines() {
+        let named = line.trim().strip_prefix("#[path = \"../");
+        if let Some(named) = named.and_then(|end| end.strip_suffix("\"]")) {
+            elsewhere = Some(named);
+            continue;
+        }
+        let elsewhere = elsewhere.take();
         let words: Vec<&str> = line.split_whitespace().collect();
         let name = match words[..] {
             ["mod", name] => name,
@@ -217,6 +225,11 @@ fn modules(
             _ => continue,
         };
         let Some(name) = name.strip_suffix(';') else { continue };
+        if let Some(named) = elsewhere {
+            let above = Path::new(&dir).parent().unwrap();
+            found.push(above.join(named).display().to_string());
+            continue;
+        }
         let files =
             [format!("{dir}/{name}.rs"), format!("{dir}/{name}/mod.rs")];
         found.extend(files.into_iter().filter(|f| sources.contains_key(f)));

@@ -1,8 +1,9 @@
 //! Whether a cluster has ever been seen at work: a mark beside its identity,
 //! without which a card that is flashed again would begin a second one.
 
+use time::OffsetDateTime;
+
 use super::{Store, StoreError};
-use crate::base::date::Date;
 
 /// In the directory of the cluster's identity: who moves that away for
 /// another cluster moves the mark too.
@@ -31,9 +32,12 @@ impl Store {
         if !self.has(dir)? || self.seen(dir)?.is_some() {
             return Ok(());
         }
-        let day = Date::of_seconds(now);
-        let day = day.map(|day| format!("{day}\n")).unwrap_or_default();
-        let make = || Ok(day.into_bytes());
+        // Of a clock that is out of its mind, no day is known.
+        let day = OffsetDateTime::from_unix_timestamp(now).map(|now| {
+            let (year, month, day) = now.to_calendar_date();
+            format!("{year:04}-{:02}-{day:02}\n", u8::from(month))
+        });
+        let make = || Ok(day.unwrap_or_default().into_bytes());
         self.load_or_make(&format!("{dir}/{FILE}"), make).map(drop)
     }
 

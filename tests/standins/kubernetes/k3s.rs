@@ -9,10 +9,10 @@ use crate::{
     node::{Kubelet, check_kernel, notify},
     objects::{self, Objects, now},
     tls::{self, Pair, read},
+    token::{Token, sha256},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
     fs,
@@ -38,56 +38,6 @@ const LEARNING: u64 = 6;
 /// What a server says whose name etcd knows already, and ends.
 const DUPLICATE: &str = "etcd cluster join failed: duplicate node name found, \
                          please use a unique name for this node";
-
-/// A secure token: `K10<sha256 of the authority>::<user>:<password>`.
-#[derive(Clone)]
-struct Token {
-    digest: String,
-    user: String,
-    password: String,
-}
-
-impl Token {
-    fn parse(text: &str) -> Result<Self> {
-        let parts = || {
-            let (digest, rest) = text.strip_prefix("K10")?.split_once("::")?;
-            let (user, password) = rest.split_once(':')?;
-            Some((digest, user, password))
-        };
-        let (digest, user, password) =
-            parts().ok_or("invalid token format: not K10...::user:password")?;
-        if digest.len() != 64 || password.is_empty() {
-            return Err("invalid token CA hash length".into());
-        }
-        Ok(Self {
-            digest: digest.to_owned(),
-            user: user.to_owned(),
-            password: password.to_owned(),
-        })
-    }
-
-    fn check(&self, authority: &str) -> Result<()> {
-        let found = sha256(authority.as_bytes());
-        if self.digest == found {
-            return Ok(());
-        }
-        Err(format!(
-            "token CA hash does not match the Cluster CA certificate hash: \
-             {} != {found}",
-            self.digest
-        )
-        .into())
-    }
-
-    fn basic(&self) -> String {
-        let pair = format!("{}:{}", self.user, self.password);
-        format!("Basic {}", STANDARD.encode(pair))
-    }
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
-}
 
 fn own_name(config: &Config) -> Result<String> {
     match config.text("node-name") {

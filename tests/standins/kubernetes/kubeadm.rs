@@ -1,5 +1,5 @@
-//! `kubeadm init` and `reset`, and what `join` shares with them, as far as files, configuration, trust
-//! and refusals go.
+//! `kubeadm init`, and what `join` shares with it, as far as files,
+//! configuration, trust and refusals go.
 
 use crate::{
     Result,
@@ -8,13 +8,12 @@ use crate::{
     kubeadm_config::{Documents, text},
     kubelet::{self, KUBELET_CONF, MANIFEST, Plan},
     preflight::{authorities, preflight},
+    reset::reset,
     tls::{self, Pair},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
     path::Path,
     process::Command,
     thread,
@@ -440,76 +439,4 @@ pub fn finalize(url: &str, ca: &Pair, node: &Pair) -> Result<()> {
         }}],
     });
     kubelet::put(Path::new(KUBELET_CONF), &config.to_string())
-}
-
-/// By its own Node in the cluster's list, and by the address of its API
-/// server, kubeadm knows which member of etcd is to be removed; without them
-/// it removes none. Here etcd has no members that vote.
-fn own_registration() -> Result<()> {
-    let config = tls::read(Path::new(&format!("{KUBERNETES}/admin.conf")))?;
-    let config: Value = serde_json::from_str(&config)?;
-    let url = text(&config, "/clusters/0/cluster/server")?;
-    let ca = authorities()?;
-    let admin =
-        ca.issue("kubernetes-admin", Some("kubeadm:cluster-admins"), &[])?;
-    let client = owner(url, &ca, &admin)?;
-    let get = |path: &str| -> Result<()> {
-        match client.send("GET", path, &[], b"")? {
-            (200, _) => Ok(()),
-            (status, _) => Err(format!("GET {path}: {status}").into()),
-        }
-    };
-    get("/api/v1/namespaces/kube-system/configmaps/kubeadm-config")
-        .map_err(|why| format!("failed to get config map: {why}"))?;
-    let plan = tls::read(Path::new(kubelet::PLAN))?;
-    let plan: Plan = serde_json::from_str(&plan)?;
-    get(&format!("/api/v1/nodes/{}", plan.name)).map_err(|why| {
-        format!(
-            "failed to get node registration: failed to get corresponding \
-             node: {why}"
-        )
-        .into()
-    })
-}
-
-/// Takes everything, the seeded authorities as well.
-fn reset(words: &[&str]) -> Result<()> {
-    if !words.contains(&"--force") && !words.contains(&"-f") {
-        return Err("would ask on a terminal: --force".into());
-    }
-    // It goes on without: the data of etcd's member are wiped all the same.
-    if let Err(why) = own_registration() {
-        eprintln!(
-            "W reset.go] [reset] Unable to fetch the kubeadm-config ConfigMap \
-             from cluster: {why}"
-        );
-    }
-    let _ = Command::new("systemctl").args(["stop", "kubelet"]).status();
-    for path in [
-        "/etc/kubernetes/manifests",
-        PKI,
-        "/etc/kubernetes/admin.conf",
-        "/etc/kubernetes/super-admin.conf",
-        "/etc/kubernetes/kubelet.conf",
-        "/etc/kubernetes/bootstrap-kubelet.conf",
-        "/var/lib/kubelet",
-        "/var/lib/etcd",
-    ] {
-        let path = Path::new(path);
-        let removed = match path.is_dir() {
-            true => fs::remove_dir_all(path),
-            false => fs::remove_file(path),
-        };
-        match removed {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(format!("{}: {error}", path.display()).into());
-            }
-            _ => println!("[reset] {}", path.display()),
-        }
-    }
-    for directory in ["/etc/kubernetes/manifests", "/var/lib/kubelet"] {
-        fs::create_dir_all(directory)?;
-        fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
-    }
-    Ok(())
 }

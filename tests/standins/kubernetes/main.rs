@@ -27,7 +27,9 @@ mod kubelet;
 mod node;
 mod objects;
 mod preflight;
+mod reset;
 mod tls;
+mod token;
 
 use std::{
     env,
