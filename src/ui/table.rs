@@ -17,6 +17,12 @@ impl Column {
     pub fn right(title: &'static str) -> Self {
         Self { title, right: true }
     }
+
+    /// What stands above it.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        self.title
+    }
 }
 
 /// Returns rows below their titles, every column as wide as its widest cell,

@@ -23,11 +23,11 @@ fn nodes_that_are_done_are_a_success() {
     assert_eq!(
         outcome.stdout,
         "NODE   ADDRESS    ROLE        STATE  STEP  ATTEMPT    %  \
-         SINCE                 CLUSTER  CERT DAYS  ERROR  OUTPUT\n\
+         SINCE                 CLUSTER  ERROR\n\
          node1  127.0.0.1  k3s master  done   -           -  100  \
-         2026-11-25T18:00:00Z  -                -\n\
+         2026-11-25T18:00:00Z  -\n\
          node2  127.0.0.2  k3s worker  done   -           -  100  \
-         2026-11-25T18:00:00Z  -                -\n"
+         2026-11-25T18:00:00Z  -\n"
     );
     let (code, json) = json(&nodes, &[]);
     assert_eq!(code, Some(0));

@@ -14,6 +14,9 @@ use crate::{
 
 /// Raised when a field changes its meaning or goes; not for new ones.
 const VERSION: u32 = 1;
+/// Columns that are there only where a node has something to say in them.
+const DAYS: &str = "CERT DAYS";
+const OUTPUT: &str = "OUTPUT";
 /// Characters that the table has for what a step prints.
 const WIDEST: usize = 60;
 
@@ -29,21 +32,47 @@ pub(super) fn text(known: &Known<'_>) -> String {
         Column::right("%"),
         Column::left("SINCE"),
         Column::left("CLUSTER"),
-        Column::right("CERT DAYS"),
         Column::left("ERROR"),
-        Column::left("OUTPUT"),
+        Column::right(DAYS),
+        Column::left(OUTPUT),
     ];
     let rows: Vec<Vec<String>> = known
         .nodes
         .iter()
         .map(|(node, answer)| row(known, node, answer.as_ref()))
         .collect();
+    let (columns, rows) = without_empty(columns.into(), rows);
     let mut text = table(&columns, &rows);
     for note in notes(known) {
         // Writing to a String cannot fail.
         let _ = write!(text, "\n{note}\n");
     }
     text
+}
+
+/// Leaves out the columns at the end in which no node has anything to say.
+fn without_empty(
+    columns: Vec<Column>,
+    rows: Vec<Vec<String>>,
+) -> (Vec<Column>, Vec<Vec<String>>) {
+    let is_said = |at: usize| {
+        let mut cells = rows.iter().filter_map(|row| row.get(at));
+        cells.any(|cell| !cell.is_empty())
+    };
+    let stays: Vec<bool> = columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| {
+            ![DAYS, OUTPUT].contains(&column.title()) || is_said(at)
+        })
+        .collect();
+    let columns = columns.into_iter().zip(&stays);
+    let columns = columns.filter_map(|(it, stays)| stays.then_some(it));
+    let rows = rows.into_iter().map(|row| {
+        let cells = row.into_iter().zip(&stays);
+        cells.filter_map(|(it, stays)| stays.then_some(it)).collect()
+    });
+    (columns.collect(), rows.collect())
 }
 
 fn row(known: &Known<'_>, node: &Node, answer: Option<&Answer>) -> Vec<String> {
@@ -53,7 +82,7 @@ fn row(known: &Known<'_>, node: &Node, answer: Option<&Answer>) -> Vec<String> {
     };
     let role = node.role.map_or("-".to_owned(), |role| role.to_string());
     let mut cells = vec![node.name.clone(), node.reach(), role];
-    let (mut days, mut output) = ("-".to_owned(), String::new());
+    let (mut days, mut output) = (String::new(), String::new());
     let error = match answer {
         Some(Answer::Told(status)) => {
             // The attempt counts only where a step is at work.
@@ -84,7 +113,7 @@ fn row(known: &Known<'_>, node: &Node, answer: Option<&Answer>) -> Vec<String> {
             String::new()
         }
     };
-    cells.extend([cluster(known, node), days, error, output]);
+    cells.extend([cluster(known, node), error, days, output]);
     cells
 }
 
