@@ -313,13 +313,16 @@ fn sshd(root: &Path, key: &Path, authorized: &Path) -> (Child, u16) {
     }
     let port = free_port();
     let file = root.join("sshd_config");
+    // bash reads the builder's own .bashrc for sshd, unless it is told that
+    // it is not the first shell: that may take a second each time.
     fs::write(
         &file,
         format!(
             "Port {port}\nListenAddress 0.0.0.0\nUsePAM no\nStrictModes no\n\
              PidFile none\nPasswordAuthentication no\n\
              PermitRootLogin prohibit-password\nHostKey {}\n\
-             AuthorizedKeysFile {}\nSetEnv PATH={}:/usr/bin:/bin\n",
+             AuthorizedKeysFile {}\nSetEnv PATH={}:/usr/bin:/bin \
+             SHLVL=1\n",
             key.display(),
             authorized.display(),
             root.join("bin").display(),
