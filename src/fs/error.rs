@@ -1,5 +1,7 @@
 use std::{error::Error, fmt, io};
 
+use super::Corruption;
+
 /// Why a file system could not be read or edited.
 #[derive(Debug, thiserror::Error)]
 pub enum FsErrorKind {
@@ -34,7 +36,7 @@ pub enum FsErrorKind {
     DirtyJournal,
     /// The file system contradicts itself.
     #[error("corrupt: {0}")]
-    Corrupt(String),
+    Corrupt(Corruption),
     /// The device below failed.
     #[error("reading or writing the image failed")]
     Io(#[source] io::Error),

@@ -7,6 +7,7 @@
 pub mod apply;
 pub mod cmdline;
 pub mod config_txt;
+mod corruption;
 mod error;
 pub mod ext4;
 pub mod ext4_view;
@@ -16,6 +17,7 @@ pub mod summary;
 pub mod tree;
 
 use crate::disk::ReadAt;
+pub use corruption::{Corruption, Fault, Structure};
 pub use error::{FsError, FsErrorKind};
 pub use fat::Fat;
 pub use ranges::Range;
@@ -105,8 +107,8 @@ pub trait Reader {
 /// an error the device below is to be thrown away.
 pub trait Editor: Reader {
     /// Creates the regular file at `path`, or replaces its content, mode,
-    /// owner and time; extended attributes of a replaced file stay.
-    /// The parent directory must exist.
+    /// owner and time; extended attributes of a replaced file stay, as far
+    /// as write(2) and chmod(2) leave them. The parent directory must exist.
     fn write(
         &mut self,
         path: &str,

@@ -1,5 +1,6 @@
 //! The ext4 editor, judged by tools we did not write.
 
+mod attributes;
 mod edits;
 mod htree;
 mod kernel;

@@ -8,19 +8,19 @@ use super::group::{
 use super::layout::{bit, set_bit};
 use super::le::index;
 use super::{Ext4, Result};
-use crate::fs::FsErrorKind;
+use crate::fs::Structure;
 
 impl Ext4<'_> {
-    fn group(&self, number: u32) -> Result<&Group> {
-        self.groups.get(index(number)).ok_or_else(|| {
-            FsErrorKind::Corrupt(format!("block group number {number}"))
-        })
+    pub(super) fn group(&self, number: u32) -> Result<&Group> {
+        self.groups
+            .get(index(number))
+            .ok_or_else(|| Structure::GroupDescriptor(number).rule("no group"))
     }
 
     pub(super) fn group_mut(&mut self, number: u32) -> Result<&mut Group> {
-        self.groups.get_mut(index(number)).ok_or_else(|| {
-            FsErrorKind::Corrupt(format!("block group number {number}"))
-        })
+        self.groups
+            .get_mut(index(number))
+            .ok_or_else(|| Structure::GroupDescriptor(number).rule("no group"))
     }
 
     /// Returns the block bitmap of a group, composed where the group says
@@ -36,9 +36,9 @@ impl Ext4<'_> {
             let bits = self.sb.s_blocks_per_group;
             let sum = bitmap_checksum(&bitmap, bits, &self.sb);
             if !same_checksum(stored, sum, &self.sb) {
-                return Err(FsErrorKind::Corrupt(format!(
-                    "checksum of the block bitmap of group {number}"
-                )));
+                return Err(
+                    Structure::BlockBitmap(number).checksum(stored, sum)
+                );
             }
         }
         Ok(bitmap)
@@ -78,9 +78,9 @@ impl Ext4<'_> {
             let bits = self.sb.s_inodes_per_group;
             let sum = bitmap_checksum(&bitmap, bits, &self.sb);
             if !same_checksum(stored, sum, &self.sb) {
-                return Err(FsErrorKind::Corrupt(format!(
-                    "checksum of the inode bitmap of group {number}"
-                )));
+                return Err(
+                    Structure::InodeBitmap(number).checksum(stored, sum)
+                );
             }
         }
         Ok(bitmap)
@@ -135,7 +135,7 @@ impl Ext4<'_> {
             let stop = self.group_end(number).min(end);
             let count = stop.saturating_sub(block);
             if count == 0 {
-                return Err(FsErrorKind::Corrupt(format!("block {block}")));
+                return Err(Structure::Block(block).rule("in no group"));
             }
             self.begin_block_bitmap(number)?;
             let bitmap_block = self.group(number)?.bg_block_bitmap;
@@ -147,7 +147,7 @@ impl Ext4<'_> {
                 }
             })?;
             if !same {
-                return Err(FsErrorKind::Corrupt(format!(
+                return Err(Structure::BlockBitmap(number).rule(format!(
                     "blocks {block}..{stop} are in use twice, or not at all"
                 )));
             }
@@ -186,9 +186,8 @@ impl Ext4<'_> {
             set_bit(bitmap, slot.into(), used);
         })?;
         if !same {
-            return Err(FsErrorKind::Corrupt(format!(
-                "inode {ino} is in use twice, or not at all"
-            )));
+            return Err(Structure::InodeBitmap(number)
+                .rule(format!("inode {ino} is in use twice, or not at all")));
         }
         let per_group = self.sb.s_inodes_per_group;
         let free = self.sb.free_inodes();

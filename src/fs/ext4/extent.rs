@@ -8,7 +8,7 @@ use super::checksum::crc32c;
 use super::inode::Inode;
 use super::le::{index, join32, u16_at, u32_at, wide};
 use super::{Ext4, Result};
-use crate::fs::FsErrorKind;
+use crate::fs::{FsErrorKind, Structure};
 
 pub(super) const MAGIC: u16 = 0xF30A;
 pub(super) const HEADER: usize = 12;
@@ -78,7 +78,7 @@ impl<'a, 'd> Collector<'a, 'd> {
     }
 
     pub(super) fn corrupt<T>(&self, what: &str) -> Result<T> {
-        Err(FsErrorKind::Corrupt(format!("inode {}: {what}", self.ino)))
+        Err(Structure::BlockMap(self.ino).rule(what))
     }
 
     pub(super) fn run(&mut self, run: Run) -> Result<()> {
@@ -162,8 +162,12 @@ impl<'a, 'd> Collector<'a, 'd> {
             return self.corrupt("size of an extent block");
         };
         let room = tail.saturating_add(4) <= node.len();
-        if !room || crc32c(seed, covered) != u32_at(node, tail) {
-            return self.corrupt("checksum of an extent block");
+        if !room {
+            return self.corrupt("no room for the checksum of an extent block");
+        }
+        let (found, sum) = (u32_at(node, tail), crc32c(seed, covered));
+        if found != sum {
+            return Err(Structure::BlockMap(self.ino).checksum(found, sum));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::Result;
 use super::checksum::{crc16, crc32c};
 use super::le::{index, join16, join32, put_u16, split32, u16_at, u32_at};
 use super::superblock::Superblock;
-use crate::fs::FsErrorKind;
+use crate::fs::Structure;
 
 /// The inode bitmap and table were never written.
 pub(super) const INODE_UNINIT: u16 = 1;
@@ -35,10 +35,10 @@ impl Group {
         group: u32,
         sb: &Superblock,
     ) -> Result<Self> {
-        if sb.group_csum() && checksum(raw, group, sb) != u16_at(raw, 0x1E) {
-            return Err(FsErrorKind::Corrupt(format!(
-                "checksum of the descriptor of block group {group}"
-            )));
+        let place = Structure::GroupDescriptor(group);
+        let (found, sum) = (u16_at(raw, 0x1E), checksum(raw, group, sb));
+        if sb.group_csum() && found != sum {
+            return Err(place.checksum(found, sum));
         }
         // Past the end of a 32-byte descriptor everything reads as zero.
         let block = |low, high| join32(u32_at(raw, high), u32_at(raw, low));
@@ -64,28 +64,31 @@ impl Group {
 
     fn check(&self, group: u32, sb: &Superblock) -> Result<()> {
         let table = inode_table_blocks(sb);
-        let inside = |start: u64, len: u64| {
-            start > sb.s_first_data_block
-                && start
-                    .checked_add(len)
-                    .is_some_and(|end| end <= sb.s_blocks_count)
-        };
-        if !inside(self.bg_block_bitmap, 1)
-            || !inside(self.bg_inode_bitmap, 1)
-            || !inside(self.bg_inode_table, table)
-        {
-            return Err(FsErrorKind::Corrupt(format!(
-                "block group {group}: bitmap or inode table outside the file \
-                 system"
-            )));
+        let place = Structure::GroupDescriptor(group);
+        for (name, start, len) in [
+            ("bg_block_bitmap", self.bg_block_bitmap, 1),
+            ("bg_inode_bitmap", self.bg_inode_bitmap, 1),
+            ("bg_inode_table", self.bg_inode_table, table),
+        ] {
+            let end = start.checked_add(len);
+            if start <= sb.s_first_data_block
+                || end.is_none_or(|end| end > sb.s_blocks_count)
+            {
+                let expected = "a place inside the file system";
+                return Err(place.field(name, start, expected));
+            }
         }
-        if self.bg_free_inodes_count > sb.s_inodes_per_group
-            || self.bg_itable_unused > sb.s_inodes_per_group
-            || self.bg_free_blocks_count > sb.s_blocks_per_group
-        {
-            return Err(FsErrorKind::Corrupt(format!(
-                "block group {group}: more free than there is"
-            )));
+        let (inodes, blocks) = (sb.s_inodes_per_group, sb.s_blocks_per_group);
+        for (name, count, most) in [
+            ("bg_free_inodes_count", self.bg_free_inodes_count, inodes),
+            ("bg_used_dirs_count", self.bg_used_dirs_count, inodes),
+            ("bg_itable_unused", self.bg_itable_unused, inodes),
+            ("bg_free_blocks_count", self.bg_free_blocks_count, blocks),
+        ] {
+            if count > most {
+                let expected = format_args!("at most {most}");
+                return Err(place.field(name, count, expected));
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::inode::{Inode, Time};
 use super::layout::first_clear;
 use super::le::split64;
 use super::{Ext4, Result};
-use crate::fs::FsErrorKind;
+use crate::fs::{FsErrorKind, Structure};
 
 impl Ext4<'_> {
     /// Allocates an inode: the first free one in the group of `near`, else
@@ -32,9 +32,11 @@ impl Ext4<'_> {
             // Held no longer, so that it is changed in place.
             drop(bitmap);
             let Some(Ok(slot)) = free.map(u32::try_from) else {
-                return Err(FsErrorKind::Corrupt(format!(
-                    "block group {number}: count of free inodes"
-                )));
+                return Err(Structure::GroupDescriptor(number).field(
+                    "bg_free_inodes_count",
+                    self.group_mut(number)?.bg_free_inodes_count,
+                    0,
+                ));
             };
             let ino = base.saturating_add(slot).saturating_add(1);
             self.mark_inode(ino, is_dir, true)?;
@@ -70,7 +72,7 @@ impl Ext4<'_> {
         if inode.has_blocks() {
             self.write_extents(inode, &[], Vec::new())?;
         }
-        inode.clear_file_acl();
+        inode.set_file_acl(0);
         inode.set_blocks(0, self.sb.block_size, false)?;
         inode.set_size(0);
         inode.set_links(0);

@@ -5,7 +5,7 @@ use super::group::{descriptor_blocks, inode_table_blocks};
 use super::le::index;
 use super::superblock::Superblock;
 use super::{Ext4, Result};
-use crate::fs::FsErrorKind;
+use crate::fs::Structure;
 
 /// Whether `group` begins with a copy of the superblock.
 fn has_superblock(sb: &Superblock, group: u32) -> bool {
@@ -87,9 +87,9 @@ impl Ext4<'_> {
         for (start, end) in ranges {
             match merged.last_mut() {
                 Some(last) if start < last.1 => {
-                    return Err(FsErrorKind::Corrupt(format!(
-                        "two tables in block {start}"
-                    )));
+                    return Err(
+                        Structure::Block(start).rule("in two tables at once")
+                    );
                 }
                 Some(last) if start == last.1 => last.1 = end,
                 _ => merged.push((start, end)),

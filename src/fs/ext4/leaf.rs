@@ -3,9 +3,10 @@
 //! Records follow one another and fill the block; with `metadata_csum` the
 //! last twelve bytes look like an unused record and hold the checksum.
 
+use super::Result;
 use super::checksum::crc32c;
 use super::le::{put, put_u16, put_u32, u8_at, u16_at, u32_at};
-use crate::fs::FileKind;
+use crate::fs::{FileKind, Structure};
 
 /// The size of the record that holds the checksum.
 pub(super) const TAIL: usize = 12;
@@ -188,11 +189,22 @@ pub(super) fn seal(block: &mut [u8], seed: u32) {
     put_u32(block, end.saturating_add(8), sum);
 }
 
-/// Whether the checksum record is there and agrees.
-pub(super) fn verify(block: &[u8], seed: u32) -> bool {
-    let end = block.len().saturating_sub(TAIL);
-    let head = block.get(end..end.saturating_add(8));
-    head == Some(&[0, 0, 0, 0, 12, 0, 0, 0xDE])
-        && u32_at(block, end.saturating_add(8))
-            == crc32c(seed, block.get(..end).unwrap_or(&[]))
+/// Refuses a block whose checksum record is not there or does not agree.
+pub(super) fn verify(
+    block: &[u8],
+    seed: u32,
+    structure: Structure,
+) -> Result<()> {
+    let split = block.len().checked_sub(TAIL);
+    let Some((names, tail)) = split.and_then(|at| block.split_at_checked(at))
+    else {
+        return Err(structure.rule("too short for a checksum"));
+    };
+    if !tail.starts_with(&[0, 0, 0, 0, 12, 0, 0, 0xDE]) {
+        return Err(structure.rule("no record of a checksum"));
+    }
+    match (u32_at(tail, 8), crc32c(seed, names)) {
+        (found, sum) if found == sum => Ok(()),
+        (found, sum) => Err(structure.checksum(found, sum)),
+    }
 }

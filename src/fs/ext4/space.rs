@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::layout::bit;
 use super::{Ext4, Result};
-use crate::fs::FsErrorKind;
+use crate::fs::{FsErrorKind, Structure};
 
 /// A region worth beginning in has room for this many more blocks.
 pub(super) const REGION: u64 = 1024;
@@ -142,7 +142,7 @@ impl Space {
 }
 
 impl Ext4<'_> {
-    /// Reads all block bitmaps, once, and compares them with the counts.
+    /// Reads all bitmaps, once, and compares them with the counts.
     pub(super) fn survey(&mut self) -> Result<()> {
         if self.space.is_some() {
             return Ok(());
@@ -156,19 +156,20 @@ impl Ext4<'_> {
             for (from, len) in clear_runs(&bitmap, blocks) {
                 let from = start.saturating_add(from);
                 if !self.is_data(from, len) {
-                    return Err(FsErrorKind::Corrupt(format!(
-                        "block group {number}: tables marked as free"
-                    )));
+                    return Err(Structure::BlockBitmap(number)
+                        .rule("tables are marked as free"));
                 }
                 space.free.insert(from, len);
             }
+            self.check_inodes(number)?;
             let found = space.free.total.saturating_sub(before);
             let count = self.group_mut(number)?.bg_free_blocks_count;
             if found != u64::from(count) {
-                return Err(FsErrorKind::Corrupt(format!(
-                    "block group {number}: {found} free blocks, but a count \
-                     of {count}"
-                )));
+                return Err(Structure::GroupDescriptor(number).field(
+                    "bg_free_blocks_count",
+                    count,
+                    found,
+                ));
             }
         }
         self.space = Some(space);
@@ -182,9 +183,7 @@ impl Ext4<'_> {
         }
         self.survey()?;
         let size = u64::from(self.sb.block_size);
-        let Some(space) = &mut self.space else {
-            return Err(FsErrorKind::Corrupt("free blocks".to_owned()));
-        };
+        let space = self.space.as_mut().expect("surveyed just now");
         let available = space.free.total.saturating_add(space.freed.total);
         if available < count {
             return Err(FsErrorKind::NoSpace {
@@ -214,7 +213,7 @@ impl Ext4<'_> {
     pub(super) fn free_blocks(&mut self, start: u64, len: u64) -> Result<()> {
         self.survey()?;
         if !self.is_data(start, len) {
-            return Err(FsErrorKind::Corrupt(format!("block {start}")));
+            return Err(Structure::Block(start).rule("in use, but no data"));
         }
         self.mark_blocks(start, len, false)?;
         for block in start..start.saturating_add(len) {

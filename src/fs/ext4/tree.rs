@@ -8,7 +8,7 @@ use super::le::{index, u32_at};
 use super::{Ext4, Result};
 use crate::disk::WriteAt;
 use crate::fs::tree::{Child, Node, Tree};
-use crate::fs::{FileKind, FsError, FsErrorKind};
+use crate::fs::{FileKind, FsError, FsErrorKind, Structure};
 
 fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
@@ -50,7 +50,9 @@ impl Ext4<'_> {
             let path = node.below(&link.name);
             let child = if link.name.iter().any(|b| matches!(b, b'/' | 0)) {
                 let what = "a name with `/` or a zero byte in it";
-                Err(FsErrorKind::Corrupt(what.to_owned()).at(&shown(&path)))
+                Err(Structure::Directory(dir.inode.ino)
+                    .rule(what)
+                    .at(&shown(&path)))
             } else {
                 self.node(link.inode, path.clone())
                     .map_err(|kind| kind.at(&shown(&path)))

@@ -1,5 +1,5 @@
 use super::{
-    super::{Editor, FsError, FsErrorKind, Meta},
+    super::{Editor, FsError, FsErrorKind, Meta, Structure},
     Fat, check, clock, components,
     dir::{Directory, ENTRY, Entry},
     pages::Pages,
@@ -51,10 +51,9 @@ impl<D: ReadAt> Fat<D> {
     fn edit(&mut self) -> Result<Fatfs<D>, FsErrorKind> {
         if !self.checked {
             if self.volume.is_dirty(&*self.pages)? {
-                return Err(FsErrorKind::Corrupt(
+                return Err(Structure::FileSystem.rule(
                     "the volume is marked dirty, it was not unmounted: \
-                     fsck.vfat has to check it first"
-                        .to_owned(),
+                     fsck.vfat has to check it first",
                 ));
             }
             check::check(&self.volume, &*self.pages)?;
@@ -72,7 +71,9 @@ impl<D: ReadAt> Fat<D> {
             FsOptions::new().time_provider(clock::clock(self.build_time));
         FileSystem::new(Cursor::new(Arc::clone(&self.pages)), options).map_err(
             |error| match error.kind() {
-                io::ErrorKind::Other => FsErrorKind::Corrupt(error.to_string()),
+                io::ErrorKind::Other => {
+                    Structure::FileSystem.rule(error.to_string())
+                }
                 _ => FsErrorKind::Io(error),
             },
         )

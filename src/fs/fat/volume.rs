@@ -1,5 +1,5 @@
-use super::super::FsErrorKind;
 use crate::disk::ReadAt;
+use crate::fs::{FsErrorKind, Structure};
 
 /// Where the parts of a FAT volume are (Microsoft's FAT specification,
 /// version 1.03). All offsets are in bytes from the start of the volume.
@@ -24,7 +24,7 @@ pub(super) struct Volume {
 const MAX_FAT: u64 = 64 << 20;
 
 fn corrupt(what: impl Into<String>) -> FsErrorKind {
-    FsErrorKind::Corrupt(what.into())
+    Structure::BootSector.rule(what)
 }
 
 impl Volume {
@@ -182,9 +182,11 @@ impl Volume {
             return Ok(None);
         }
         if !self.is_cluster(value) {
-            return Err(corrupt(format!(
-                "cluster {cluster} is followed by {value}"
-            )));
+            return Err(Structure::Cluster(cluster).field(
+                "the number of the next cluster",
+                value,
+                "one of this volume",
+            ));
         }
         Ok(Some(value))
     }
@@ -199,16 +201,17 @@ impl Volume {
             return Ok(Vec::new());
         }
         if !self.is_cluster(first) {
-            return Err(corrupt(format!("a chain begins at cluster {first}")));
+            return Err(Structure::Cluster(first)
+                .rule("a chain begins there, outside of the volume"));
         }
         let mut chain = vec![first];
         let mut cluster = first;
         while let Some(next) = self.next(device, cluster)? {
             let len = u32::try_from(chain.len()).unwrap_or(u32::MAX);
             if len >= self.clusters {
-                return Err(corrupt(format!(
-                    "the chain of cluster {first} is a loop"
-                )));
+                return Err(
+                    Structure::Cluster(first).rule("its chain is a loop")
+                );
             }
             chain.push(next);
             cluster = next;
