@@ -32,7 +32,10 @@ pub enum FsErrorKind {
     #[error("unsupported: {0}")]
     Unsupported(String),
     /// The journal holds changes that were not written back.
-    #[error("the journal needs recovery: the file system was not unmounted")]
+    #[error(
+        "the file system was not unmounted, its journal needs recovery: run \
+         e2fsck -p on a copy"
+    )]
     DirtyJournal,
     /// The file system contradicts itself.
     #[error("corrupt: {0}")]

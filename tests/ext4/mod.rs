@@ -5,6 +5,7 @@ mod edits;
 mod htree;
 mod kernel;
 mod random;
+mod readers;
 mod refusals;
 mod robust;
 mod scenario;

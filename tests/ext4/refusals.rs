@@ -20,7 +20,7 @@ fn image(name: &str) -> Vec<u8> {
 }
 
 /// Changes the superblock and gives it a fitting checksum.
-fn patch(bytes: &mut [u8], at: usize, change: impl FnOnce(u32) -> u32) {
+pub fn patch(bytes: &mut [u8], at: usize, change: impl FnOnce(u32) -> u32) {
     let field = &mut bytes[1024 + at..1024 + at + 4];
     let value = u32::from_le_bytes(field.try_into().unwrap());
     field.copy_from_slice(&change(value).to_le_bytes());

@@ -7,7 +7,7 @@ use super::inode::{Inode, ROOT_INO};
 use super::le::{index, u32_at};
 use super::{Ext4, Result};
 use crate::disk::WriteAt;
-use crate::fs::tree::{Child, Node, Tree};
+use crate::fs::tree::{Child, Content, Node, Tree};
 use crate::fs::{FileKind, FsError, FsErrorKind, Structure};
 
 fn shown(path: &[u8]) -> String {
@@ -63,21 +63,13 @@ impl Ext4<'_> {
         Ok(children)
     }
 
-    fn content(&self, node: &Node) -> Result<Content<'_>> {
+    fn file(&self, node: &Node) -> Result<File<'_>> {
         let inode = self.inode_of(node)?;
         if inode.kind() != FileKind::File {
             return Err(FsErrorKind::WrongKind("not a regular file"));
         }
         let block_size = u64::from(self.sb.block_size);
-        let whole = self.sb.s_blocks_count.saturating_mul(block_size);
-        if inode.i_size() > whole {
-            // Holes may make it so, but nobody waits for their end.
-            return Err(FsErrorKind::Unsupported(format!(
-                "a file of {} bytes, more than the file system has",
-                inode.i_size()
-            )));
-        }
-        Ok(Content {
+        Ok(File {
             device: self.blocks.device(),
             mapping: self.mapping(&inode)?,
             block_size,
@@ -115,7 +107,23 @@ impl Tree for Ext4<'_> {
         &self,
         file: &Node,
     ) -> std::result::Result<Box<dyn Read + '_>, FsError> {
-        let content = self.content(file);
+        let at = |kind: FsErrorKind| kind.at(&shown(&file.path));
+        let content = self.file(file).map_err(at)?;
+        if content.size > self.sb.size() {
+            // Holes may make it so, but nobody waits for their end.
+            return Err(at(FsErrorKind::Unsupported(format!(
+                "a file of {} bytes, more than the file system has",
+                content.size
+            ))));
+        }
+        Ok(Box::new(content))
+    }
+
+    fn content(
+        &self,
+        file: &Node,
+    ) -> std::result::Result<Box<dyn Content + '_>, FsError> {
+        let content = self.file(file);
         Ok(Box::new(content.map_err(|kind| kind.at(&shown(&file.path)))?))
     }
 
@@ -135,7 +143,7 @@ impl Tree for Ext4<'_> {
 }
 
 /// A file, read from its blocks one run after another.
-struct Content<'d> {
+struct File<'d> {
     device: &'d dyn WriteAt,
     mapping: Mapping,
     block_size: u64,
@@ -143,7 +151,7 @@ struct Content<'d> {
     at: u64,
 }
 
-impl Content<'_> {
+impl File<'_> {
     /// Returns where the next bytes are and how many come in a row; no place
     /// where they are a hole.
     fn next(&self) -> (Option<u64>, u64) {
@@ -171,7 +179,23 @@ impl Content<'_> {
     }
 }
 
-impl Read for Content<'_> {
+impl Content for File<'_> {
+    fn hole(&self) -> u64 {
+        match self.next() {
+            (None, len) => {
+                // Nothing is read past the end.
+                len.min(self.size.saturating_sub(self.at))
+            }
+            (Some(_), _) => 0,
+        }
+    }
+
+    fn skip(&mut self, len: u64) {
+        self.at = self.at.saturating_add(len).min(self.size);
+    }
+}
+
+impl Read for File<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let (place, run) = self.next();
         let left = self.size.saturating_sub(self.at).min(run);
