@@ -138,6 +138,7 @@ pub trait Editor: Reader {
     /// Nothing at `path` is not an error.
     fn remove(&mut self, path: &str) -> Result<(), FsError>;
 
-    /// Writes everything still held back to the device.
+    /// Writes everything still held back to the device, and zeroes what the
+    /// files that were removed or replaced took.
     fn commit(&mut self) -> Result<(), FsError>;
 }

@@ -10,3 +10,4 @@ mod refusals;
 mod robust;
 mod scenario;
 mod space;
+mod wiped;

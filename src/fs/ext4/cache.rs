@@ -97,6 +97,14 @@ impl<'d> Blocks<'d> {
             .map_err(FsErrorKind::Io)
     }
 
+    /// Zeroes a block of the device that is free and not held here.
+    pub(super) fn write_zeros(&self, block: u64) -> Result<()> {
+        let zeros = vec![0; index(self.size)];
+        self.device
+            .write_at(self.offset(block)?, &zeros)
+            .map_err(FsErrorKind::Io)
+    }
+
     /// Fills `bytes`, a whole number of blocks, from block `start` on.
     pub(super) fn read_run(&self, start: u64, bytes: &mut [u8]) -> Result<()> {
         self.device

@@ -267,6 +267,7 @@ impl Ext4<'_> {
                     .write_at(OFFSET, fs.sb.raw())
                     .map_err(FsErrorKind::Io)?;
             }
+            fs.wipe_freed()?;
             if let Some(space) = &mut fs.space {
                 space.committed();
             }

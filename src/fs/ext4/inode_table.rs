@@ -71,6 +71,12 @@ impl Ext4<'_> {
         self.mark_inode(inode.ino, inode.is_dir(), false)?;
         if inode.has_blocks() {
             self.write_extents(inode, &[], Vec::new())?;
+        } else {
+            // The target of a link.
+            inode.set_i_block(&[]);
+        }
+        if let Some(attributes) = inode.xattrs_mut() {
+            attributes.fill(0);
         }
         inode.set_file_acl(0);
         inode.set_blocks(0, self.sb.block_size, false)?;

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::layout::bit;
+use super::le::index;
 use super::{Ext4, Result};
 use crate::fs::{FsErrorKind, Structure};
 
@@ -133,6 +134,11 @@ impl Space {
         pieces
     }
 
+    /// Returns what was freed and not given out again: start, length.
+    fn freed_runs(&self) -> Vec<(u64, u64)> {
+        self.freed.map.iter().map(|(start, len)| (*start, *len)).collect()
+    }
+
     /// Makes what was freed usable: nothing refers to it any more.
     pub(super) fn committed(&mut self) {
         for (start, len) in std::mem::take(&mut self.freed).map {
@@ -173,6 +179,34 @@ impl Ext4<'_> {
             }
         }
         self.space = Some(space);
+        Ok(())
+    }
+
+    /// Zeroes the blocks that were freed, so that nothing of what was removed
+    /// or replaced is left on the device. Those that are zero already are
+    /// not written.
+    pub(super) fn wipe_freed(&self) -> Result<()> {
+        const PIECE: u64 = 256;
+        let Some(space) = &self.space else { return Ok(()) };
+        let block = index(self.sb.block_size);
+        let zeros = vec![0; block];
+        let mut buffer = Vec::new();
+        for (start, len) in space.freed_runs() {
+            let end = start.saturating_add(len);
+            let mut at = start;
+            while at < end {
+                let count = end.saturating_sub(at).min(PIECE);
+                let bytes = count.saturating_mul(self.sb.block_size.into());
+                buffer.resize(index(bytes), 0);
+                self.blocks.read_run(at, &mut buffer)?;
+                for (number, held) in (at..).zip(buffer.chunks(block)) {
+                    if held != zeros {
+                        self.blocks.write_zeros(number)?;
+                    }
+                }
+                at = at.saturating_add(count);
+            }
+        }
         Ok(())
     }
 
