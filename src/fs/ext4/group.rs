@@ -140,7 +140,8 @@ impl Group {
 /// Returns how many blocks the inode table of one group takes.
 pub(super) fn inode_table_blocks(sb: &Superblock) -> u64 {
     u64::from(sb.s_inodes_per_group)
-        .saturating_mul(sb.s_inode_size.into())
+        .checked_mul(sb.s_inode_size.into())
+        .expect("a 32-bit and a 16-bit number")
         .div_ceil(sb.block_size.into())
 }
 
@@ -179,20 +180,21 @@ pub(super) fn same_checksum(stored: u32, sum: u32, sb: &Superblock) -> bool {
 /// Returns the number of the block that holds the descriptor of `group`,
 /// and its offset there.
 pub(super) fn location(group: u32, sb: &Superblock) -> (u64, usize) {
-    let per_block = sb.block_size.checked_div(sb.s_desc_size.into());
-    let per_block = per_block.unwrap_or(1).max(1);
-    let block = group.checked_div(per_block).unwrap_or(0);
-    let slot = group.checked_rem(per_block).unwrap_or(0);
-    let first = sb.s_first_data_block.saturating_add(1);
-    (
-        first.saturating_add(block.into()),
-        index(slot).saturating_mul(sb.s_desc_size.into()),
-    )
+    let place = || {
+        let per_block = sb.block_size.checked_div(sb.s_desc_size.into())?;
+        let block = group.checked_div(per_block)?;
+        let slot = group.checked_rem(per_block)?;
+        let first = sb.s_first_data_block.checked_add(1)?;
+        let at = index(slot).checked_mul(sb.s_desc_size.into())?;
+        Some((first.checked_add(block.into())?, at))
+    };
+    place().expect("32 or 64 bytes, in blocks of 1 to 4 KiB")
 }
 
 /// Returns how many blocks all descriptors take.
 pub(super) fn descriptor_blocks(sb: &Superblock) -> u64 {
     u64::from(sb.groups)
-        .saturating_mul(sb.s_desc_size.into())
+        .checked_mul(sb.s_desc_size.into())
+        .expect("a 32-bit and a 16-bit number")
         .div_ceil(sb.block_size.into())
 }

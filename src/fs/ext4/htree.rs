@@ -147,8 +147,9 @@ impl Ext4<'_> {
         }
         // The first entry's hash gives way to limit and count.
         let limit = self.node_limit(node.is_root);
-        let limit = u16::try_from(limit).unwrap_or(0);
-        let count = u16::try_from(node.entries.len()).unwrap_or(0);
+        let limit = u16::try_from(limit).expect("a block holds 511");
+        let count = node.entries.len();
+        let count = u16::try_from(count).expect("a block holds 511");
         put_u16(&mut bytes, start, limit);
         put_u16(&mut bytes, start.saturating_add(2), count);
         if self.sb.metadata_csum()
@@ -169,7 +170,7 @@ impl Ext4<'_> {
     ) -> Result<Node> {
         let (logical, physical) = self.append_block(dir)?;
         let mut bytes = vec![0; index(self.sb.block_size)];
-        let whole = u16::try_from(bytes.len()).unwrap_or(0);
+        let whole = u16::try_from(bytes.len()).expect("4096 at most");
         put_u16(&mut bytes, 4, whole);
         self.blocks.write(physical, bytes);
         let node = Node { logical, physical, is_root: false, entries, at: 0 };

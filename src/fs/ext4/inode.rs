@@ -300,13 +300,18 @@ impl Ext4<'_> {
         if ino == 0 || ino > self.sb.s_inodes_count {
             return Err(wrong());
         }
-        let (group, slot) = self.inode_slot(ino);
+        let (group, slot) = self.inode_slot(ino)?;
         let group = self.groups.get(index(group)).ok_or_else(wrong)?;
-        let byte = u64::from(slot).saturating_mul(self.sb.s_inode_size.into());
         let size = u64::from(self.sb.block_size);
-        let block = byte.checked_div(size).unwrap_or(0);
-        let offset = byte.checked_rem(size).unwrap_or(0);
-        Ok((group.bg_inode_table.saturating_add(block), index(offset)))
+        u64::from(slot)
+            .checked_mul(self.sb.s_inode_size.into())
+            .and_then(|byte| {
+                let block = byte.checked_div(size)?;
+                let offset = byte.checked_rem(size)?;
+                let block = group.bg_inode_table.checked_add(block)?;
+                Some((block, index(offset)))
+            })
+            .ok_or_else(wrong)
     }
 
     /// Reads an inode in use and verifies its checksum.

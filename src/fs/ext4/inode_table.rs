@@ -14,14 +14,16 @@ impl Ext4<'_> {
         near: u32,
         is_dir: bool,
     ) -> Result<Inode> {
-        let (first, _) = self.inode_slot(near);
+        let (first, _) = self.inode_slot(near)?;
         let order = (first..self.sb.groups).chain(0..first);
         for number in order {
             if self.group_mut(number)?.bg_free_inodes_count == 0 {
                 continue;
             }
             let bitmap = self.inode_bitmap(number)?;
-            let base = number.saturating_mul(self.sb.s_inodes_per_group);
+            let base = number.checked_mul(self.sb.s_inodes_per_group);
+            let base = base.expect("no more than s_inodes_count, 32 bits");
+            // Nothing is reserved in groups behind: 0 is meant.
             let reserved = self.sb.s_first_ino.saturating_sub(1);
             let from = reserved.saturating_sub(base);
             let free = first_clear(
@@ -38,7 +40,10 @@ impl Ext4<'_> {
                     0,
                 ));
             };
-            let ino = base.saturating_add(slot).saturating_add(1);
+            let ino = base
+                .checked_add(slot)
+                .and_then(|before| before.checked_add(1))
+                .expect("no more than s_inodes_count, 32 bits");
             self.mark_inode(ino, is_dir, true)?;
             return Ok(self.blank_inode(ino));
         }

@@ -69,8 +69,10 @@ impl<'d> Ext4<'d> {
         for number in 0..fs.sb.groups {
             let (block, at) = group::location(number, &fs.sb);
             let bytes = fs.blocks.read(block)?;
-            let end = at.saturating_add(fs.sb.s_desc_size.into());
-            let raw = bytes.get(at..end).unwrap_or(&[]);
+            let raw = at
+                .checked_add(fs.sb.s_desc_size.into())
+                .and_then(|end| bytes.get(at..end))
+                .expect("descriptors lie inside of blocks");
             fs.groups.push(Group::parse(raw, number, &fs.sb)?);
         }
         fs.metadata = fs.layout()?;
@@ -121,7 +123,8 @@ impl<'d> Ext4<'d> {
         }
         let inode = self.load_inode(self.sb.s_orphan_file_inum())?;
         for run in self.mapping(&inode)?.runs {
-            let end = run.physical.saturating_add(run.len);
+            let end = run.physical.checked_add(run.len);
+            let end = end.expect("inside the file system: see Collector");
             for block in run.physical..end {
                 let bytes = self.blocks.read(block)?;
                 // The last eight bytes are a magic number and a checksum.

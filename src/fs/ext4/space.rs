@@ -157,7 +157,8 @@ impl Ext4<'_> {
         for number in 0..self.sb.groups {
             let bitmap = self.block_bitmap(number)?;
             let start = self.group_start(number);
-            let blocks = self.group_end(number).saturating_sub(start);
+            let blocks = self.group_end(number).checked_sub(start);
+            let blocks = blocks.expect("groups begin inside");
             let before = space.free.total;
             for (from, len) in clear_runs(&bitmap, blocks) {
                 let from = start.saturating_add(from);
@@ -250,7 +251,8 @@ impl Ext4<'_> {
             return Err(Structure::Block(start).rule("in use, but no data"));
         }
         self.mark_blocks(start, len, false)?;
-        for block in start..start.saturating_add(len) {
+        let end = start.checked_add(len).expect("data: see `is_data`");
+        for block in start..end {
             self.blocks.forget(block);
         }
         if let Some(space) = &mut self.space {

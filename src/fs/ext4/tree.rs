@@ -155,20 +155,25 @@ impl File<'_> {
     /// Returns where the next bytes are and how many come in a row; no place
     /// where they are a hole.
     fn next(&self) -> (Option<u64>, u64) {
-        let block = self.at.checked_div(self.block_size).unwrap_or(0);
-        let into = self.at.checked_rem(self.block_size).unwrap_or(0);
+        let block = self.at.checked_div(self.block_size);
+        let into = self.at.checked_rem(self.block_size);
+        let (block, into) = block.zip(into).expect("blocks have a size");
         let runs = &self.mapping.runs;
         let next = runs.partition_point(|run| run.logical_end() <= block);
-        let bytes = |blocks: u64| blocks.saturating_mul(self.block_size);
-        let left = |end: u64| bytes(end).saturating_sub(self.at);
+        const INSIDE: &str = "runs lie inside of 2^48 blocks: see Collector";
+        let bytes =
+            |blocks: u64| blocks.checked_mul(self.block_size).expect(INSIDE);
+        let left =
+            |end: u64| bytes(end).checked_sub(self.at).expect("it is behind");
         match runs.get(next) {
             Some(run @ Run { unwritten: false, .. })
                 if run.logical <= block =>
             {
-                let within = block.saturating_sub(run.logical);
-                let physical = run.physical.saturating_add(within);
-                let place = bytes(physical).saturating_add(into);
-                (Some(place), left(run.logical_end()))
+                let place = block
+                    .checked_sub(run.logical)
+                    .and_then(|within| run.physical.checked_add(within))
+                    .and_then(|physical| bytes(physical).checked_add(into));
+                (Some(place.expect(INSIDE)), left(run.logical_end()))
             }
             Some(run) if run.logical <= block => {
                 (None, left(run.logical_end()))
@@ -205,7 +210,8 @@ impl Read for File<'_> {
             Some(place) => self.device.read_at(place, part)?,
             None => part.fill(0),
         }
-        self.at = self.at.saturating_add(super::le::wide(len));
+        let next = self.at.checked_add(super::le::wide(len));
+        self.at = next.expect("no more than the size");
         Ok(len)
     }
 }
