@@ -118,7 +118,7 @@ fn a_thousand_broken_images() {
             let took = start.elapsed();
             assert!(result.is_ok(), "{} round {round} panicked", set.name);
             assert!(
-                took < Duration::from_secs(20),
+                took < Duration::from_secs(200),
                 "{} round {round}: {took:?}",
                 set.name
             );
