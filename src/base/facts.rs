@@ -116,6 +116,9 @@ pub struct PartitionFacts {
 pub struct Volume {
     /// The file system, where it is one that piflash knows.
     pub fs: Option<FsKind>,
+    /// What else is there, where it can be told: `LUKS`, `btrfs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<&'static str>,
     /// Its label, where it has one.
     pub label: Option<String>,
     /// Its UUID; of a FAT the serial number as `b2f0-82d2`.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     disk::{ImageFile, Overlay, ReadAt, Window},
-    fs::{Fat, FsError, Reader, ext4_view::Ext4View},
+    fs::{Ext4Reader, Fat, FsError, Reader},
     progress::Progress,
 };
 
@@ -250,7 +250,7 @@ pub(super) fn open_reader(
 ) -> Result<Box<dyn Reader>, FsError> {
     Ok(match kind {
         FsKind::Fat => Box::new(Fat::open(window, 0)?),
-        FsKind::Ext4 => Box::new(Ext4View::open(Arc::new(window))?),
+        FsKind::Ext4 => Box::new(Ext4Reader::open(window)?),
     })
 }
 

@@ -10,10 +10,9 @@ use crate::{
     base::image::Image,
     disk::{Overlay, ReadAt},
     fs::{
-        Fat, FsError,
+        Ext4Reader, Fat, FsError, FsErrorKind,
         apply::{ApplyError, Card, Expectations, Mismatch, apply, read_back},
         ext4::{EditOptions, Ext4},
-        ext4_view::Ext4View,
     },
     plan::Part,
     ui::{Report, Ui},
@@ -33,8 +32,15 @@ pub(super) fn make(job: &Job, time: i64, ui: &Ui) -> Result<MadeCard> {
     bar.start("edit", None);
     let overlay = Arc::new(Overlay::new(job.image.device()));
     let expected = edit(&overlay, job, time).map_err(|error| {
-        CommandError::failed(&failed, &error)
-            .hint("the base image is as it was, and nothing was written")
+        let mut report = CommandError::failed(&failed, &error);
+        // Nothing is wrong with piflash or the machine: the base is refused.
+        if matches!(
+            error.source.kind,
+            FsErrorKind::DirtyJournal | FsErrorKind::Unsupported(_)
+        ) {
+            report.kind = Kind::Usage;
+        }
+        report.hint("the base image is as it was, and nothing was written")
     })?;
     bar.finish();
 
@@ -99,6 +105,7 @@ pub(super) fn compare(
     expected: &Expectations,
 ) -> Result<Vec<Mismatch>, FsError> {
     let boot = Fat::open(image.boot(Arc::clone(&disk))?, 0)?;
-    let root = Ext4View::open(Arc::new(image.root(disk)?))?;
+    let root = image.root(Arc::new(Overlay::new(disk)))?;
+    let root = Ext4Reader::open(root)?;
     Ok(read_back(expected, &boot, &root))
 }

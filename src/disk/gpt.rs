@@ -23,7 +23,7 @@ pub(super) fn read(
     if let Some((number, entry)) =
         mbr.iter().find(|(_, entry)| entry.is_used() && entry.sys != 0xee)
     {
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let number = u32::try_from(number).expect("an MBR has four entries");
         return Err(TableError::Hybrid { number, kind: entry.sys });
     }
     let (header, entries) = read_copy(disk, 1).map_err(|problem| {
@@ -103,7 +103,8 @@ fn check_header(
 
 /// Reads the copy in the last sector.
 fn read_backup(disk: &dyn ReadAt) -> Result<Copy, String> {
-    let last = (disk.size() / SECTOR_SIZE).saturating_sub(1);
+    let sectors = disk.size() / SECTOR_SIZE;
+    let last = sectors.checked_sub(1).ok_or("no room for it")?;
     read_copy(disk, last)
 }
 
@@ -122,15 +123,23 @@ fn partition(
             number,
             first: entry.first_lba,
             last: entry.last_lba,
-            disk_sectors: header.last_usable.saturating_add(1),
+            disk_sectors: header
+                .last_usable
+                .checked_add(1)
+                .expect("inside the disk: see check_header"),
         });
     }
-    let sectors =
-        entry.last_lba.saturating_sub(entry.first_lba).saturating_add(1);
+    let bytes = |sectors: Option<u64>| {
+        sectors
+            .and_then(|sectors| sectors.checked_mul(SECTOR_SIZE))
+            .expect("usable sectors are inside the disk: see check_header")
+    };
+    let sectors = entry.last_lba.checked_sub(entry.first_lba);
+    let sectors = sectors.and_then(|before_last| before_last.checked_add(1));
     Ok(Partition {
         number,
-        start: entry.first_lba.saturating_mul(SECTOR_SIZE),
-        len: sectors.saturating_mul(SECTOR_SIZE),
+        start: bytes(Some(entry.first_lba)),
+        len: bytes(sectors),
         kind: PartitionType::Gpt(entry.part_type_guid.guid.as_u128()),
         bootable: entry.flags & BOOTABLE != 0,
         name: entry.name.clone(),

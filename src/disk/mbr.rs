@@ -66,7 +66,7 @@ pub(super) fn read(
     let mut partitions = Vec::new();
     let mut extended = None;
     for (number, entry) in header.iter() {
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let number = u32::try_from(number).expect("an MBR has four entries");
         if !entry.is_used() {
             continue;
         }
@@ -96,7 +96,7 @@ fn read_logical(
     partitions: &mut Vec<Partition>,
 ) -> Result<(), TableError> {
     let start = u64::from(extended.starting_lba);
-    let end = start.saturating_add(extended.sectors.into());
+    let end = sum(start, extended.sectors);
     let disk_sectors = disk.size() / SECTOR_SIZE;
     if end > disk_sectors {
         // Reported as out of range by the check of the whole table.
@@ -125,27 +125,27 @@ fn read_logical(
         }
         let entry = &record.partition_1;
         if entry.is_used() && entry.sectors > 0 {
-            let first = sector.saturating_add(entry.starting_lba.into());
+            let first = sum(sector, entry.starting_lba);
             let found = partition(disk_id, number, first, entry);
-            let behind = first.saturating_add(entry.sectors.into());
+            let behind = sum(first, entry.sectors);
             if entry.starting_lba == 0 || behind > end {
                 return Err(TableError::OutsideExtended {
                     number,
                     first,
-                    last: behind.saturating_sub(1),
+                    last: behind.checked_sub(1).expect("it has sectors"),
                 });
             }
             if found.is_extended() {
                 return Err(damaged("an extended partition in another"));
             }
             partitions.push(found);
-            number = number.saturating_add(1);
+            number = number.checked_add(1).expect("bounded below");
         }
         let next = &record.partition_2;
         if !next.is_used() {
             return Ok(());
         }
-        let next = start.saturating_add(next.starting_lba.into());
+        let next = sum(start, next.starting_lba);
         // Only forward, so that a chain ends; and not without bound.
         if next <= sector || next >= end {
             return Err(damaged("the chain of boot records is broken"));
@@ -157,16 +157,24 @@ fn read_logical(
     }
 }
 
+/// Adds to the number of a sector of the disk.
+fn sum(sector: u64, more: u32) -> u64 {
+    sector.checked_add(more.into()).expect("a few 32-bit numbers")
+}
+
 fn partition(
     disk_id: &str,
     number: u32,
     first: u64,
     entry: &MBRPartitionEntry,
 ) -> Partition {
+    let bytes = |sectors: u64| {
+        sectors.checked_mul(SECTOR_SIZE).expect("a few 32-bit numbers")
+    };
     Partition {
         number,
-        start: first.saturating_mul(SECTOR_SIZE),
-        len: u64::from(entry.sectors).saturating_mul(SECTOR_SIZE),
+        start: bytes(first),
+        len: bytes(entry.sectors.into()),
         kind: PartitionType::Mbr(entry.sys),
         bootable: entry.is_active(),
         name: String::new(),

@@ -125,7 +125,7 @@ impl PartitionTable {
                 return Err(TableError::OutOfRange {
                     number: p.number,
                     first,
-                    last: end.saturating_sub(1),
+                    last: end.checked_sub(1).expect("it has sectors"),
                     disk_sectors,
                 });
             }

@@ -74,7 +74,9 @@ impl ZstIndex {
             .checked_add(HEADER)
             .and_then(|whole| file.size().checked_sub(whole))
             .ok_or_else(|| wrong("a table longer than the file"))?;
-        let mut bytes = vec![0; usize::try_from(table).unwrap_or(0)];
+        let table_len =
+            usize::try_from(table).map_err(|_| wrong("a table too long"))?;
+        let mut bytes = vec![0; table_len];
         let mut header = [0; 8];
         file.read_at(end, &mut header)?;
         let [m0, m1, m2, m3, l0, l1, l2, l3] = header;
@@ -83,8 +85,10 @@ impl ZstIndex {
         if (magic, len) != (SKIPPABLE, table) {
             return Err(wrong("no table where its end says"));
         }
-        file.read_at(end.saturating_add(HEADER), &mut bytes)?;
-        Self::parse(&bytes, count, usize::try_from(entry).unwrap_or(8), end)
+        let begin = end.checked_add(HEADER);
+        file.read_at(begin.expect("inside the file"), &mut bytes)?;
+        let entry = usize::try_from(entry).expect("8 or 12");
+        Self::parse(&bytes, count, entry, end)
     }
 
     fn parse(
@@ -95,7 +99,7 @@ impl ZstIndex {
     ) -> io::Result<Self> {
         let (mut packed, mut offset) = (0u64, 0u64);
         let mut frames = Vec::new();
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let count = usize::try_from(count).expect("at most MAX_FRAMES");
         for entry in table.chunks_exact(entry).take(count) {
             let [p0, p1, p2, p3, l0, l1, l2, l3, ..] = *entry else {
                 return Err(wrong("a cut off table"));
@@ -103,9 +107,9 @@ impl ZstIndex {
             let packed_len = u32::from_le_bytes([p0, p1, p2, p3]);
             let len = u32::from_le_bytes([l0, l1, l2, l3]);
             frames.push(ZstFrame { packed, packed_len, offset, len });
-            // 2^27 numbers of 32 bits each.
-            packed = packed.saturating_add(packed_len.into());
-            offset = offset.saturating_add(len.into());
+            const SMALL: &str = "2^27 numbers of 32 bits";
+            packed = packed.checked_add(packed_len.into()).expect(SMALL);
+            offset = offset.checked_add(len.into()).expect(SMALL);
         }
         if packed != end {
             return Err(wrong("a table that does not fit the file"));

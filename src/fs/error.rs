@@ -1,5 +1,7 @@
 use std::{error::Error, fmt, io};
 
+use super::Corruption;
+
 /// Why a file system could not be read or edited.
 #[derive(Debug, thiserror::Error)]
 pub enum FsErrorKind {
@@ -30,11 +32,14 @@ pub enum FsErrorKind {
     #[error("unsupported: {0}")]
     Unsupported(String),
     /// The journal holds changes that were not written back.
-    #[error("the journal needs recovery: the file system was not unmounted")]
+    #[error(
+        "the file system was not unmounted, its journal needs recovery: run \
+         e2fsck -p on a copy"
+    )]
     DirtyJournal,
     /// The file system contradicts itself.
     #[error("corrupt: {0}")]
-    Corrupt(String),
+    Corrupt(Corruption),
     /// The device below failed.
     #[error("reading or writing the image failed")]
     Io(#[source] io::Error),

@@ -7,7 +7,9 @@ use std::{error::Error, io, sync::Arc};
 
 use ext4_view::{Ext4, Ext4Error, Ext4Read, FileType, Metadata};
 
-use super::{DirEntry, FileKind, FsError, FsErrorKind, Meta, Reader, Stat};
+use super::{
+    DirEntry, FileKind, FsError, FsErrorKind, Meta, Reader, Stat, Structure,
+};
 use crate::disk::ReadAt;
 
 /// Pieces in which files are read, in bytes.
@@ -150,7 +152,9 @@ fn kind(error: Ext4Error) -> FsErrorKind {
         Ext4Error::Incompatible(what) => {
             FsErrorKind::Unsupported(what.to_string())
         }
-        Ext4Error::Corrupt(what) => FsErrorKind::Corrupt(what.to_string()),
+        Ext4Error::Corrupt(what) => {
+            Structure::FileSystem.rule(what.to_string())
+        }
         Ext4Error::Io(error) => FsErrorKind::Io(io::Error::other(error)),
         other => FsErrorKind::BadPath(other.to_string()),
     }

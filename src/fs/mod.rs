@@ -7,8 +7,10 @@
 pub mod apply;
 pub mod cmdline;
 pub mod config_txt;
+mod corruption;
 mod error;
 pub mod ext4;
+mod ext4_reader;
 pub mod ext4_view;
 mod fat;
 mod ranges;
@@ -16,7 +18,9 @@ pub mod summary;
 pub mod tree;
 
 use crate::disk::ReadAt;
+pub use corruption::{Corruption, Fault, Structure};
 pub use error::{FsError, FsErrorKind};
+pub use ext4_reader::Ext4Reader;
 pub use fat::Fat;
 pub use ranges::Range;
 use ranges::join;
@@ -105,8 +109,8 @@ pub trait Reader {
 /// an error the device below is to be thrown away.
 pub trait Editor: Reader {
     /// Creates the regular file at `path`, or replaces its content, mode,
-    /// owner and time; extended attributes of a replaced file stay.
-    /// The parent directory must exist.
+    /// owner and time; extended attributes of a replaced file stay, as far
+    /// as write(2) and chmod(2) leave them. The parent directory must exist.
     fn write(
         &mut self,
         path: &str,
@@ -134,6 +138,7 @@ pub trait Editor: Reader {
     /// Nothing at `path` is not an error.
     fn remove(&mut self, path: &str) -> Result<(), FsError>;
 
-    /// Writes everything still held back to the device.
+    /// Writes everything still held back to the device, and zeroes what the
+    /// files that were removed or replaced took.
     fn commit(&mut self) -> Result<(), FsError>;
 }

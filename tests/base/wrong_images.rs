@@ -48,6 +48,36 @@ fn no_root() {
 }
 
 #[test]
+fn what_is_there_instead_of_a_root_is_named() {
+    let signed = |at: usize, signature: &[u8]| {
+        let mut bytes = vec![0; 1 << 20];
+        bytes[at..at + signature.len()].copy_from_slice(signature);
+        identify(&bytes).unwrap()
+    };
+    for (at, signature, name) in [
+        (0, &b"LUKS\xba\xbe"[..], "LUKS"),
+        (0x1_0040, b"_BHRfS_M", "btrfs"),
+        (0x400, b"\x10\x20\xf5\xf2", "f2fs"),
+        (0, b"XFSB", "XFS"),
+        (0x200, b"LABELONE", "LVM"),
+    ] {
+        let case = Case::load("bookworm");
+        let mut table = case.table();
+        table.partitions[1].volume = signed(at, signature);
+        let volumes: [(u32, &dyn piflash::fs::Reader); 1] = [(1, &case.boot)];
+        let error = probe_volumes(&volumes, &table).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "no root partition: none of the 0 ext4 partitions holds \
+                 etc/os-release and an init; partition 2 holds {name}, not \
+                 ext4"
+            )
+        );
+    }
+}
+
+#[test]
 fn no_partitions_at_all() {
     let case = Case::load("bookworm");
     let mut table = case.table();

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::FileExt};
 
-use crate::support::{env::Env, image::Case};
+use crate::support::{env::Env, ext4::run_ok, image::Case};
 
 const NODE: &str = "\
 all:
@@ -121,6 +121,29 @@ fn images_that_are_damaged() {
         let outcome = env.run(&["build", "node1", "--image", "base.img"]);
         assert_eq!(outcome.code, Some(1), "{what}: {outcome}");
         assert!(!env.work().join("build").exists(), "{what}");
+    }
+}
+
+#[test]
+fn a_root_that_was_not_unmounted() {
+    for name in ["bookworm", "ubuntu-24.04"] {
+        let env = Env::new();
+        env.write("inventory.yml", NODE);
+        let case = Case::load(name);
+        let base = env.work().join("base.img");
+        case.write(&base).unwrap();
+        let (_, root) = case.offsets();
+        let place = format!("{}?offset={root}", base.display());
+        run_ok("debugfs", &["-w", "-R", "feature needs_recovery", &place]);
+        let outcome = env.run(&["build", "node1", "--image", "base.img"]);
+        assert_eq!(outcome.code, Some(2), "{outcome}");
+        for said in ["was not unmounted", "e2fsck -p on a copy"] {
+            assert!(outcome.stderr.contains(said), "{outcome}");
+        }
+        assert!(!env.work().join("build/images/node1.img").exists());
+        // It can be looked at.
+        let outcome = env.run(&["inspect", "base.img", "root:/etc/hostname"]);
+        assert_eq!(outcome.code, Some(0), "{outcome}");
     }
 }
 

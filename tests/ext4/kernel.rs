@@ -17,10 +17,10 @@ use crate::support::ext4_judges::{
 };
 
 /// A mounted image, unmounted when dropped.
-struct Mount(PathBuf);
+pub struct Mount(pub PathBuf);
 
 impl Mount {
-    fn new(image: &Path, at: PathBuf, options: &str) -> Self {
+    pub fn new(image: &Path, at: PathBuf, options: &str) -> Self {
         fs::create_dir_all(&at).unwrap();
         let status = Command::new("mount")
             .args(["-t", "ext4", "-o", options])

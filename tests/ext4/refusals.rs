@@ -3,12 +3,12 @@
 use std::fs;
 
 use piflash::fs::ext4::Ext4;
-use piflash::fs::{Editor, FsErrorKind};
+use piflash::fs::{Corruption, Editor, Fault, FsErrorKind, Structure};
 use tempfile::TempDir;
 
 use super::scenario::{Scenario, base};
 use crate::support::ext4::{
-    Disk, FEATURE_SETS, FeatureSet, NOW, OPTIONS, meta, mke2fs, run_ok,
+    Disk, FEATURE_SETS, FeatureSet, NOW, OPTIONS, debugfs, meta, mke2fs, run_ok,
 };
 
 fn set(name: &str) -> FeatureSet {
@@ -20,7 +20,7 @@ fn image(name: &str) -> Vec<u8> {
 }
 
 /// Changes the superblock and gives it a fitting checksum.
-fn patch(bytes: &mut [u8], at: usize, change: impl FnOnce(u32) -> u32) {
+pub fn patch(bytes: &mut [u8], at: usize, change: impl FnOnce(u32) -> u32) {
     let field = &mut bytes[1024 + at..1024 + at + 4];
     let value = u32::from_le_bytes(field.try_into().unwrap());
     field.copy_from_slice(&change(value).to_le_bytes());
@@ -41,10 +41,36 @@ fn refusal(bytes: Vec<u8>) -> FsErrorKind {
 
 fn assert_corrupt(bytes: Vec<u8>, text: &str) {
     match refusal(bytes) {
-        FsErrorKind::Corrupt(message) => {
+        FsErrorKind::Corrupt(what) => {
+            let message = what.to_string();
             assert!(message.contains(text), "{message}");
         }
         other => panic!("{other:?}, not corrupt: {text}"),
+    }
+}
+
+/// Changes the image with debugfs, which gives everything its checksum.
+fn tampered(set: &str, commands: &[String]) -> Vec<u8> {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("tampered.img");
+    fs::write(&path, image(set)).unwrap();
+    debugfs(&path, true, commands);
+    fs::read(&path).unwrap()
+}
+
+/// Opens, edits, expects corruption, and that nothing changed.
+fn corruption(bytes: Vec<u8>) -> Corruption {
+    let disk = Disk::new(bytes.clone());
+    let error = match Ext4::open(&disk, OPTIONS) {
+        Ok(mut fs) => {
+            fs.set_meta("/etc/hosts", meta(0o600, 0, 0, NOW)).unwrap_err()
+        }
+        Err(error) => error,
+    };
+    assert!(disk.bytes() == bytes, "refused, but changed");
+    match error.kind {
+        FsErrorKind::Corrupt(corruption) => corruption,
+        other => panic!("{other:?}, not corrupt"),
     }
 }
 
@@ -134,18 +160,128 @@ fn an_orphan_file_in_use_is_refused() {
         .expect("the orphan file");
     bytes[tail * 4096 + 8..tail * 4096 + 12]
         .copy_from_slice(&77u32.to_le_bytes());
-    assert_corrupt(bytes, "inode 77 in the orphan file");
+    assert_corrupt(bytes, "orphan file: inode 77 is in it");
 }
 
 #[test]
 fn wrong_checksums_are_corruption() {
     let mut bytes = image("trixie");
     bytes[1024 + 0x78] ^= 1;
-    assert_corrupt(bytes, "checksum of the superblock");
+    let found = corruption(bytes);
+    assert_eq!(found.structure, Structure::Superblock);
+    assert!(matches!(found.fault, Fault::Checksum { .. }), "{found}");
     for name in ["trixie", "ubuntu-24.04", "uninit_bg"] {
         let mut bytes = image(name);
         bytes[4096 + 0x0C] ^= 1;
-        assert_corrupt(bytes, "checksum of the descriptor");
+        let found = corruption(bytes);
+        assert_eq!(found.structure, Structure::GroupDescriptor(0));
+        assert!(matches!(found.fault, Fault::Checksum { .. }), "{found}");
+    }
+}
+
+/// What debugfs says of the group descriptors: free inodes, directories.
+fn groups(set: &str) -> Vec<(u64, u64)> {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("image");
+    fs::write(&path, image(set)).unwrap();
+    let stats = debugfs(&path, false, &["stats".to_owned()]);
+    let count = |line: &str, what: &str| {
+        let (before, _) = line.split_once(what)?;
+        before.rsplit(' ').next()?.parse().ok()
+    };
+    let lines: Vec<_> = stats.lines().collect();
+    lines
+        .iter()
+        .filter_map(|line| {
+            // One line, or with unused inodes and a checksum in it.
+            let free = count(line, " free inodes")?;
+            Some((free, count(line, " used director")?))
+        })
+        .collect()
+}
+
+#[test]
+fn counts_that_contradict_bitmap_or_table_are_corruption() {
+    for set in ["buster", "trixie", "ubuntu-24.04", "uninit_bg"] {
+        let found = groups(set);
+        assert!(!found.is_empty());
+        for (number, (free, dirs)) in (0u32..).zip(found) {
+            for (field, name, right, wrong) in [
+                ("free_inodes_count", "bg_free_inodes_count", free, free / 2),
+                ("used_dirs_count", "bg_used_dirs_count", dirs, dirs + 1),
+            ] {
+                let wrong = if wrong == right { right + 1 } else { wrong };
+                let bytes = tampered(
+                    set,
+                    &[
+                        format!("set_bg {number} {field} {wrong}"),
+                        format!("set_bg {number} checksum calc"),
+                    ],
+                );
+                let corruption = corruption(bytes);
+                let place = Structure::GroupDescriptor(number);
+                assert_eq!(corruption.structure, place, "{corruption}");
+                match corruption.fault {
+                    Fault::Field { name: found_in, found, expected } => {
+                        assert_eq!(found_in, name, "{set}");
+                        assert_eq!(found, wrong, "{set}");
+                        assert_eq!(expected, right.to_string(), "{set}");
+                    }
+                    other => panic!("{set}: {other:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_end_of_the_inode_table_before_inodes_in_use_is_corruption() {
+    for set in ["trixie", "ubuntu-25.10", "uninit_bg"] {
+        let per_group = header(set, "Inodes per group:");
+        let bytes = tampered(
+            set,
+            &[
+                format!("set_bg 0 itable_unused {}", per_group - 5),
+                "set_bg 0 checksum calc".to_owned(),
+            ],
+        );
+        let corruption = corruption(bytes);
+        assert_eq!(corruption.structure, Structure::GroupDescriptor(0));
+        let Fault::Field { name, found, .. } = corruption.fault else {
+            panic!("{corruption:?}")
+        };
+        assert_eq!((name, found), ("bg_itable_unused", per_group - 5));
+    }
+}
+
+fn header(set: &str, field: &str) -> u64 {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("image");
+    fs::write(&path, image(set)).unwrap();
+    let text = run_ok("dumpe2fs", &["-h", path.to_str().unwrap()]);
+    let value = text.lines().find_map(|line| line.strip_prefix(field));
+    value.unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn clusters_that_are_not_blocks_are_corruption() {
+    for set in FEATURE_SETS {
+        for (at, name) in
+            [(0x1C, "s_log_cluster_size"), (0x24, "s_clusters_per_group")]
+        {
+            for value in [0xFFFF_FFFF, 4] {
+                let mut bytes = image(set.name);
+                patch(&mut bytes, at, |_| value);
+                let corruption = corruption(bytes);
+                assert_eq!(corruption.structure, Structure::Superblock);
+                let Fault::Field { name: found_in, found, .. } =
+                    corruption.fault
+                else {
+                    panic!("{corruption:?}")
+                };
+                assert_eq!((found_in, found), (name, value.into()));
+            }
+        }
     }
 }
 
@@ -165,25 +301,23 @@ fn wrong_checksums_found_later_are_corruption() {
         number.parse::<usize>().unwrap() * 4096
     };
     drop(disk);
-    for (label, text) in [
-        ("Block bitmap at ", "block bitmap"),
-        ("Inode bitmap at ", "inode bitmap"),
-        ("Inode table at ", "checksum of inode"),
+    for (label, within, structure) in [
+        ("Block bitmap at ", 100, Structure::BlockBitmap(0)),
+        ("Inode bitmap at ", 100, Structure::InodeBitmap(0)),
+        // In an inode table, the root's inode is the second.
+        ("Inode table at ", 256 + 8, Structure::Inode(2)),
     ] {
         let mut bytes = clean.clone();
-        // In an inode table, the root's inode is the second.
-        let within = if text.contains("of inode") { 256 + 8 } else { 100 };
         bytes[place(label) + within] ^= 0x10;
         let disk = Disk::new(bytes.clone());
         let mut fs = Ext4::open(&disk, OPTIONS).unwrap();
         let error =
             fs.write("/new", &vec![1], meta(0o644, 0, 0, NOW)).unwrap_err();
-        match error.kind {
-            FsErrorKind::Corrupt(message) => {
-                assert!(message.contains(text), "{message}");
-            }
-            other => panic!("{other:?}"),
-        }
+        let FsErrorKind::Corrupt(corruption) = error.kind else {
+            panic!("{error:?}")
+        };
+        assert_eq!(corruption.structure, structure);
+        assert!(matches!(corruption.fault, Fault::Checksum { .. }));
         assert!(disk.bytes() == bytes);
     }
 }

@@ -395,3 +395,37 @@ fn measure_small_writes_on_a_large_volume() {
     fat.commit().unwrap();
     eprintln!("10 MiB written: {:?}", start.elapsed());
 }
+
+/// What was removed or replaced is not in the raw volume any more: neither
+/// in free clusters nor behind the end of what replaced it.
+#[test]
+fn nothing_is_left_of_what_was_removed_or_replaced() {
+    const SECRET: &[u8] = b"wpa-psk=5f9d1c3e";
+    let secret = |len: usize| -> Vec<u8> {
+        SECRET.iter().copied().cycle().take(len).collect()
+    };
+    let count = |bytes: &[u8]| {
+        let parts = bytes.windows(SECRET.len());
+        parts.filter(|part| *part == SECRET).count()
+    };
+    for (bits, per_cluster, kib) in
+        [(12, 4, 2048), (16, 2, 16_384), (32, 1, 40_000)]
+    {
+        let (memory, mut fat) = open(mkfs(bits, per_cluster, kib));
+        fat.mkdir("/dir", META).unwrap();
+        for path in ["/dir/a.txt", "/dir/b.txt", "/shorter.txt", "/tail.txt"] {
+            fat.write(path, &secret(9000), META).unwrap();
+        }
+        fat.commit().unwrap();
+        assert!(count(&bytes(&memory)) > 4 * 500);
+        fat.write("/shorter.txt", &b"none".to_vec(), META).unwrap();
+        fat.write("/tail.txt", &vec![b'-'; 8900], META).unwrap();
+        fat.remove("/dir").unwrap();
+        fat.commit().unwrap();
+        let left = bytes(&memory);
+        assert_eq!(count(&left), 0, "FAT{bits}");
+        let judged = Judged::clean(&left);
+        assert_eq!(judged.read("shorter.txt"), b"none");
+        assert_eq!(judged.read("tail.txt"), vec![b'-'; 8900]);
+    }
+}

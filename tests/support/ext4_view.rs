@@ -2,7 +2,8 @@
 
 use ext4_view::{Ext4, Ext4Read, FileType, Metadata};
 use piflash::fs::{
-    DirEntry, FileKind, FsError, FsErrorKind, Meta, Reader, Stat,
+    Corruption, DirEntry, Fault, FileKind, FsError, FsErrorKind, Meta, Reader,
+    Stat, Structure,
 };
 use std::{error::Error, fs::File, os::unix::fs::FileExt, path::Path};
 
@@ -42,7 +43,9 @@ impl Ext4View {
 }
 
 fn corrupt(path: &str, error: impl ToString) -> FsError {
-    FsErrorKind::Corrupt(error.to_string()).at(path)
+    let fault = Fault::Rule(error.to_string());
+    let structure = Structure::FileSystem;
+    FsErrorKind::Corrupt(Corruption { structure, fault }).at(path)
 }
 
 pub fn kind(file_type: FileType) -> FileKind {

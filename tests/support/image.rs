@@ -109,11 +109,13 @@ impl Case {
             };
         let fat = Volume {
             fs: Some(FsKind::Fat),
+            foreign: None,
             label: Some(boot.label.clone()),
             uuid: Some(format!("{}-{}", &boot.serial[..4], &boot.serial[4..])),
         };
         let ext4 = Volume {
             fs: Some(FsKind::Ext4),
+            foreign: None,
             label: Some(root.label.clone()),
             uuid: Some(root.uuid.clone()),
         };

@@ -23,11 +23,14 @@ pub enum ProbeError {
     /// No ext4 partition holds an installed system.
     #[error(
         "no root partition: none of the {ext4} ext4 partitions holds \
-         etc/os-release and an init"
+         etc/os-release and an init{}",
+        besides(foreign)
     )]
     NoRoot {
         /// How many ext4 partitions there are.
         ext4: usize,
+        /// Partitions that hold something else: number and what.
+        foreign: Vec<(u32, &'static str)>,
     },
     /// More than one partition could be the root partition.
     #[error("partitions {0} and {1} both hold an installed system")]
@@ -106,6 +109,16 @@ pub enum ProbeError {
     /// The image could not be read.
     #[error("reading the image failed")]
     Io(#[source] io::Error),
+}
+
+/// Says what else there is, as the end of a sentence.
+fn besides(foreign: &[(u32, &'static str)]) -> String {
+    foreign
+        .iter()
+        .map(|(number, what)| {
+            format!("; partition {number} holds {what}, not ext4")
+        })
+        .collect()
 }
 
 /// A path on one of the two partitions.

@@ -54,10 +54,10 @@ pub fn probe_volumes(
         table,
         FsKind::Ext4,
         is_root,
-        |ext4| ProbeError::NoRoot { ext4 },
+        |ext4| ProbeError::NoRoot { ext4, foreign: Vec::new() },
         ProbeError::TwoRoots,
     )
-    .map_err(|error| explained(error, volumes))?;
+    .map_err(|error| explained(error, volumes, table))?;
     facts(boot, boot_reader, root, root_reader, table)
 }
 
@@ -86,9 +86,19 @@ pub fn probe(
     if !is_boot(&Tree::new(boot, "boot"))? {
         return Err(no_boot());
     }
-    let root_number = number(FsKind::Ext4, true)
-        .ok_or(ProbeError::NoRoot { ext4: count(table, FsKind::Ext4) })?;
+    let root_number =
+        number(FsKind::Ext4, true).ok_or_else(|| no_root(table))?;
     facts(boot_number, boot, root_number, root, table)
+}
+
+fn no_root(table: &TableFacts) -> ProbeError {
+    let foreign = table.partitions.iter().filter_map(|partition| {
+        Some((partition.number, partition.volume.foreign?))
+    });
+    ProbeError::NoRoot {
+        ext4: count(table, FsKind::Ext4),
+        foreign: foreign.collect(),
+    }
 }
 
 fn count(table: &TableFacts, kind: FsKind) -> usize {
@@ -124,7 +134,11 @@ fn find<'v>(
 
 /// Says more exactly why there is no root partition: a system whose
 /// os-release was lost.
-fn explained(error: ProbeError, volumes: &[(u32, &dyn Reader)]) -> ProbeError {
+fn explained(
+    error: ProbeError,
+    volumes: &[(u32, &dyn Reader)],
+    table: &TableFacts,
+) -> ProbeError {
     if matches!(error, ProbeError::NoRoot { .. }) {
         for (_, reader) in volumes {
             let tree = Tree::new(*reader, "root");
@@ -132,6 +146,7 @@ fn explained(error: ProbeError, volumes: &[(u32, &dyn Reader)]) -> ProbeError {
                 return ProbeError::Missing(tree.place("/etc/os-release"));
             }
         }
+        return no_root(table);
     }
     error
 }

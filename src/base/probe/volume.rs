@@ -17,7 +17,33 @@ pub fn identify(partition: &dyn ReadAt) -> io::Result<Volume> {
         return Ok(volume);
     }
     let sector = bytes::<512>(partition, 0)?;
-    Ok(sector.and_then(|sector| fat(&sector)).unwrap_or_default())
+    if let Some(volume) = sector.and_then(|sector| fat(&sector)) {
+        return Ok(volume);
+    }
+    Ok(Volume { foreign: foreign(partition)?, ..Volume::default() })
+}
+
+/// Signatures of what a root may be on instead: name, place, bytes.
+const FOREIGN: [(&str, u64, &[u8]); 8] = [
+    ("LUKS", 0, b"LUKS\xba\xbe"),
+    ("XFS", 0, b"XFSB"),
+    ("SquashFS", 0, b"hsqs"),
+    ("exFAT", 3, b"EXFAT   "),
+    ("NTFS", 3, b"NTFS    "),
+    ("LVM", 0x200, b"LABELONE"),
+    ("f2fs", 0x400, b"\x10\x20\xf5\xf2"),
+    ("btrfs", 0x1_0040, b"_BHRfS_M"),
+];
+
+/// Names what is in a partition that holds no file system known here.
+fn foreign(partition: &dyn ReadAt) -> io::Result<Option<&'static str>> {
+    for (name, offset, signature) in FOREIGN {
+        let found = bytes::<8>(partition, offset)?;
+        if found.is_some_and(|found| found.starts_with(signature)) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 /// Reads `N` bytes, if the partition has them.
@@ -51,6 +77,7 @@ fn ext4(superblock: &[u8; 136]) -> Option<Volume> {
     }
     Some(Volume {
         fs: Some(FsKind::Ext4),
+        foreign: None,
         label: label(s_volume_name, 0),
         uuid: Some(uuid),
     })
@@ -77,6 +104,7 @@ fn fat(sector: &[u8; 512]) -> Option<Volume> {
     let name = at(start.checked_add(4)?, 11)?;
     Some(Volume {
         fs: Some(FsKind::Fat),
+        foreign: None,
         label: label(name, b' ').filter(|name| name != "NO NAME"),
         uuid: Some(format!("{:04x}-{:04x}", serial >> 16, serial & 0xffff)),
     })

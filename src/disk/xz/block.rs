@@ -55,7 +55,10 @@ pub(super) fn decode(
     let mut decoder = Decoder {
         stream: Stream::new_stream_decoder(memory, 0)
             .map_err(|e| fail(lzma(e)))?,
-        content: vec![0; usize::try_from(block.len).unwrap_or(usize::MAX)],
+        content: {
+            let len = usize::try_from(block.len);
+            vec![0; len.map_err(|_| XzError::corrupt(at, "a block's size"))?]
+        },
         used: 0,
         ended: false,
     };
@@ -67,9 +70,10 @@ pub(super) fn decode(
         let piece = piece.get_mut(..len).unwrap_or_default();
         file.read_at(offset, piece).map_err(|e| XzError::io(offset, e))?;
         decoder.feed(piece).map_err(|e| fail(lzma(e)))?;
-        let len = u64::try_from(len).unwrap_or(left);
-        offset = offset.saturating_add(len);
-        left = left.saturating_sub(len);
+        let len = u64::try_from(len).expect("at most a piece");
+        let next = offset.checked_add(len);
+        offset = next.ok_or_else(|| XzError::corrupt(at, "a block's size"))?;
+        left = left.checked_sub(len).expect("no more than was left");
     }
     decoder.feed(&end).map_err(|e| fail(lzma(e)))?;
     if !decoder.ended || decoder.used != decoder.content.len() {

@@ -125,7 +125,10 @@ pub(super) fn read_footer(
     let check = Check::of(id).ok_or_else(|| {
         XzError::unsupported(offset, "an unknown type of check")
     })?;
-    let index_len = words.saturating_add(1).saturating_mul(4);
+    let index_len = words
+        .checked_add(1)
+        .and_then(|words| words.checked_mul(4))
+        .expect("a number of 32 bits");
     Ok(Footer { check, index_len })
 }
 
@@ -153,14 +156,15 @@ pub(super) fn parse_index(
     };
     let count = number(&mut rest)?;
     // A record takes two bytes at least.
-    let possible = u64::try_from(rest.len() / 2).unwrap_or(u64::MAX);
+    let possible = u64::try_from(rest.len() / 2).expect("bytes in memory");
     if count > possible {
         return Err(corrupt("the number of records in the index"));
     }
     if count > max_blocks {
         return Err(too_many_blocks(offset, count));
     }
-    let mut records = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
+    let capacity = usize::try_from(count).expect("no more than bytes");
+    let mut records = Vec::with_capacity(capacity);
     for _ in 0..count {
         let unpadded = number(&mut rest)?;
         // A header of 8 bytes is the least; without it 5 is the format's.

@@ -41,7 +41,8 @@ impl XzBlock {
     /// Returns the offset in the image behind its last byte.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.offset.saturating_add(self.len)
+        let end = self.offset.checked_add(self.len);
+        end.expect("below 2^63: checked when the index was read")
     }
 }
 
@@ -83,11 +84,11 @@ impl XzIndex {
         while end > 0 {
             end = before_padding(file, end)?;
             if streams.len() >= MAX_STREAMS {
-                let found = u64::try_from(streams.len()).unwrap_or(u64::MAX);
+                let limit = u64::try_from(MAX_STREAMS).expect("a small one");
                 let kind = XzErrorKind::TooLarge {
                     what: "number of streams",
-                    found: found.saturating_add(1),
-                    limit: found,
+                    found: limit.checked_add(1).expect("a small one"),
+                    limit,
                 };
                 return Err(XzError { offset: end, kind });
             }
@@ -106,7 +107,8 @@ impl XzIndex {
         let mut blocks = Vec::new();
         let mut offset = 0u64;
         for stream in streams.into_iter().rev() {
-            let mut packed = stream.start.saturating_add(HEADER);
+            let header = stream.start.checked_add(HEADER);
+            let mut packed = header.expect("the stream is inside the file");
             for (unpadded, len) in stream.records {
                 let check = stream.check;
                 let block = XzBlock { packed, unpadded, offset, len, check };
@@ -115,7 +117,9 @@ impl XzIndex {
                     .checked_add(len)
                     .filter(|offset| *offset <= u64::MAX >> 1)
                     .ok_or_else(|| XzError::corrupt(packed, sizes))?;
-                packed = packed.saturating_add(block.packed_len());
+                packed = packed
+                    .checked_add(block.packed_len())
+                    .ok_or_else(|| XzError::corrupt(packed, sizes))?;
                 blocks.push(block);
             }
         }
@@ -173,12 +177,14 @@ fn before_padding(file: &dyn ReadAt, mut end: u64) -> Result<u64, XzError> {
     loop {
         // Most files have none: one word is enough to see that.
         let wanted = if end == first { 4 } else { PADDING.min(end) };
-        let start = end.saturating_sub(wanted);
-        buffer.resize(usize::try_from(wanted).unwrap_or(0), 0);
+        let start = end.checked_sub(wanted).expect("a multiple of four");
+        buffer.resize(usize::try_from(wanted).expect("a small piece"), 0);
         file.read_at(start, &mut buffer).map_err(|e| XzError::io(start, e))?;
         let words = buffer.rchunks(4).take_while(|word| **word == [0; 4]);
-        let zeros = u64::try_from(words.count()).unwrap_or(0);
-        end = end.saturating_sub(zeros.saturating_mul(4));
+        let zeros = u64::try_from(words.count()).ok();
+        end = zeros
+            .and_then(|zeros| end.checked_sub(zeros.checked_mul(4)?))
+            .expect("no more words than were read");
         if end == 0 {
             return Err(XzError::not_xz(0, "nothing but zeros at its start"));
         }

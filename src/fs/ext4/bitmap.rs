@@ -8,19 +8,19 @@ use super::group::{
 use super::layout::{bit, set_bit};
 use super::le::index;
 use super::{Ext4, Result};
-use crate::fs::FsErrorKind;
+use crate::fs::Structure;
 
 impl Ext4<'_> {
-    fn group(&self, number: u32) -> Result<&Group> {
-        self.groups.get(index(number)).ok_or_else(|| {
-            FsErrorKind::Corrupt(format!("block group number {number}"))
-        })
+    pub(super) fn group(&self, number: u32) -> Result<&Group> {
+        self.groups
+            .get(index(number))
+            .ok_or_else(|| Structure::GroupDescriptor(number).rule("no group"))
     }
 
     pub(super) fn group_mut(&mut self, number: u32) -> Result<&mut Group> {
-        self.groups.get_mut(index(number)).ok_or_else(|| {
-            FsErrorKind::Corrupt(format!("block group number {number}"))
-        })
+        self.groups
+            .get_mut(index(number))
+            .ok_or_else(|| Structure::GroupDescriptor(number).rule("no group"))
     }
 
     /// Returns the block bitmap of a group, composed where the group says
@@ -36,9 +36,9 @@ impl Ext4<'_> {
             let bits = self.sb.s_blocks_per_group;
             let sum = bitmap_checksum(&bitmap, bits, &self.sb);
             if !same_checksum(stored, sum, &self.sb) {
-                return Err(FsErrorKind::Corrupt(format!(
-                    "checksum of the block bitmap of group {number}"
-                )));
+                return Err(
+                    Structure::BlockBitmap(number).checksum(stored, sum)
+                );
             }
         }
         Ok(bitmap)
@@ -78,9 +78,9 @@ impl Ext4<'_> {
             let bits = self.sb.s_inodes_per_group;
             let sum = bitmap_checksum(&bitmap, bits, &self.sb);
             if !same_checksum(stored, sum, &self.sb) {
-                return Err(FsErrorKind::Corrupt(format!(
-                    "checksum of the inode bitmap of group {number}"
-                )));
+                return Err(
+                    Structure::InodeBitmap(number).checksum(stored, sum)
+                );
             }
         }
         Ok(bitmap)
@@ -128,45 +128,66 @@ impl Ext4<'_> {
         len: u64,
         used: bool,
     ) -> Result<()> {
-        let end = start.saturating_add(len);
+        let outside = || Structure::Block(start).rule("past any device");
+        let end = start.checked_add(len).ok_or_else(outside)?;
         let mut block = start;
         while block < end {
-            let (number, slot) = self.block_slot(block);
+            let (number, slot) = self.block_slot(block)?;
             let stop = self.group_end(number).min(end);
-            let count = stop.saturating_sub(block);
-            if count == 0 {
-                return Err(FsErrorKind::Corrupt(format!("block {block}")));
-            }
+            let count = match stop.checked_sub(block) {
+                None | Some(0) => {
+                    return Err(Structure::Block(block).rule("in no group"));
+                }
+                Some(count) => count,
+            };
             self.begin_block_bitmap(number)?;
             let bitmap_block = self.group(number)?.bg_block_bitmap;
             let mut same = true;
             self.blocks.modify(bitmap_block, |bitmap| {
-                for at in slot..slot.saturating_add(count) {
+                let behind = slot.checked_add(count);
+                for at in slot..behind.expect("both inside one group") {
                     same &= bit(bitmap, at) != used;
                     set_bit(bitmap, at, used);
                 }
             })?;
             if !same {
-                return Err(FsErrorKind::Corrupt(format!(
+                return Err(Structure::BlockBitmap(number).rule(format!(
                     "blocks {block}..{stop} are in use twice, or not at all"
                 )));
             }
-            let delta = u32::try_from(count).unwrap_or(u32::MAX);
             let group = self.group_mut(number)?;
-            let free = &mut group.bg_free_blocks_count;
-            *free = if used {
-                free.saturating_sub(delta)
-            } else {
-                free.saturating_add(delta)
-            };
+            let before = group.bg_free_blocks_count;
+            let free = u32::try_from(count).ok().and_then(|delta| {
+                if used {
+                    before.checked_sub(delta)
+                } else {
+                    before.checked_add(delta)
+                }
+            });
+            let name = "bg_free_blocks_count";
+            group.bg_free_blocks_count = free.ok_or_else(|| {
+                Structure::GroupDescriptor(number).field(
+                    name,
+                    before,
+                    format_args!("room for {count} blocks"),
+                )
+            })?;
             block = stop;
         }
-        let free = self.sb.free_blocks();
-        self.sb.set_free_blocks(if used {
-            free.saturating_sub(len)
+        let before = self.sb.free_blocks();
+        let free = if used {
+            before.checked_sub(len)
         } else {
-            free.saturating_add(len)
-        });
+            before.checked_add(len)
+        };
+        let free = free.filter(|free| *free <= self.sb.s_blocks_count);
+        self.sb.set_free_blocks(free.ok_or_else(|| {
+            Structure::Superblock.field(
+                "s_free_blocks_count",
+                before,
+                format_args!("room for {len} blocks"),
+            )
+        })?);
         Ok(())
     }
 
@@ -177,7 +198,7 @@ impl Ext4<'_> {
         is_dir: bool,
         used: bool,
     ) -> Result<()> {
-        let (number, slot) = self.inode_slot(ino);
+        let (number, slot) = self.inode_slot(ino)?;
         self.begin_inode_bitmap(number)?;
         let block = self.group(number)?.bg_inode_bitmap;
         let mut same = true;
@@ -186,28 +207,40 @@ impl Ext4<'_> {
             set_bit(bitmap, slot.into(), used);
         })?;
         if !same {
-            return Err(FsErrorKind::Corrupt(format!(
-                "inode {ino} is in use twice, or not at all"
-            )));
+            return Err(Structure::InodeBitmap(number)
+                .rule(format!("inode {ino} is in use twice, or not at all")));
         }
+        let step = |count: u32, by: u32, up: bool| {
+            if up { count.checked_add(by) } else { count.checked_sub(by) }
+        };
         let per_group = self.sb.s_inodes_per_group;
-        let free = self.sb.free_inodes();
-        let (free_step, dirs_step) = (1, u32::from(is_dir));
+        let place = Structure::GroupDescriptor(number);
         let group = self.group_mut(number)?;
-        let free_here = &mut group.bg_free_inodes_count;
-        let dirs = &mut group.bg_used_dirs_count;
+        let (free, dirs) =
+            (group.bg_free_inodes_count, group.bg_used_dirs_count);
+        group.bg_free_inodes_count =
+            step(free, 1, !used).filter(|free| *free <= per_group).ok_or_else(
+                || place.field("bg_free_inodes_count", free, "another number"),
+            )?;
+        group.bg_used_dirs_count = step(dirs, is_dir.into(), used)
+            .filter(|dirs| *dirs <= per_group)
+            .ok_or_else(|| {
+                place.field("bg_used_dirs_count", dirs, "another number")
+            })?;
         if used {
-            *free_here = free_here.saturating_sub(free_step);
-            *dirs = dirs.saturating_add(dirs_step);
             // The unused rest of the table begins after this inode.
-            let rest = per_group.saturating_sub(slot).saturating_sub(1);
+            let rest = slot.checked_add(1);
+            let rest = rest.and_then(|used| per_group.checked_sub(used));
+            let rest = rest.expect("slots are numbers below per_group");
             group.bg_itable_unused = group.bg_itable_unused.min(rest);
-            self.sb.set_free_inodes(free.saturating_sub(1));
-        } else {
-            *free_here = free_here.saturating_add(free_step);
-            *dirs = dirs.saturating_sub(dirs_step);
-            self.sb.set_free_inodes(free.saturating_add(1));
         }
+        let free = self.sb.free_inodes();
+        let after = step(free, 1, !used);
+        let after = after.filter(|free| *free <= self.sb.s_inodes_count);
+        self.sb.set_free_inodes(after.ok_or_else(|| {
+            let name = "s_free_inodes_count";
+            Structure::Superblock.field(name, free, "another number")
+        })?);
         Ok(())
     }
 

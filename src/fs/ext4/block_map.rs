@@ -18,8 +18,13 @@ impl Collector<'_, '_> {
         let per_block = u64::from(block_size / 4);
         let mut logical = 0;
         for (slot, pointer) in i_block.chunks_exact(4).enumerate() {
-            let level = slot.saturating_sub(DIRECT.saturating_sub(1));
-            let level = u32::try_from(level).unwrap_or(0);
+            // Three levels at most: i_block has fifteen slots.
+            let level = match slot.checked_sub(DIRECT) {
+                None => 0,
+                Some(0) => 1,
+                Some(1) => 2,
+                Some(_) => 3,
+            };
             self.pointer(u32_at(pointer, 0), level, per_block, &mut logical)?;
         }
         Ok(())
@@ -32,20 +37,22 @@ impl Collector<'_, '_> {
         per_block: u64,
         logical: &mut u64,
     ) -> Result<()> {
-        let covers = per_block.saturating_pow(level);
         if pointer == 0 {
-            *logical = logical.saturating_add(covers);
+            let covers = per_block.checked_pow(level);
+            let next = covers.and_then(|covers| logical.checked_add(covers));
+            *logical = next.expect("three levels of at most 1024 each");
             return Ok(());
         }
         let Some(below) = level.checked_sub(1) else {
-            self.run(Run {
+            let run = Run {
                 logical: *logical,
                 physical: pointer.into(),
                 len: 1,
                 unwritten: false,
-            })?;
-            *logical = logical.saturating_add(1);
-            return Ok(());
+            };
+            let next = logical.checked_add(1);
+            *logical = next.expect("three levels of at most 1024 each");
+            return self.run(run);
         };
         let bytes = self.enter(pointer.into())?;
         for pointer in bytes.chunks_exact(4) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Result;
 use super::le::{index, wide};
 use crate::disk::WriteAt;
-use crate::fs::FsErrorKind;
+use crate::fs::{FsErrorKind, Structure};
 
 /// How many unchanged blocks are kept, at most.
 const CLEAN_LIMIT: usize = 8192;
@@ -26,9 +26,9 @@ impl<'d> Blocks<'d> {
     }
 
     fn offset(&self, block: u64) -> Result<u64> {
-        block.checked_mul(self.size.into()).ok_or_else(|| {
-            FsErrorKind::Corrupt(format!("block number {block}"))
-        })
+        block
+            .checked_mul(self.size.into())
+            .ok_or_else(|| Structure::Block(block).rule("past any device"))
     }
 
     /// Returns the content of `block` as edited so far.
@@ -94,6 +94,14 @@ impl<'d> Blocks<'d> {
         }
         self.device
             .write_at(self.offset(start)?, bytes)
+            .map_err(FsErrorKind::Io)
+    }
+
+    /// Zeroes a block of the device that is free and not held here.
+    pub(super) fn write_zeros(&self, block: u64) -> Result<()> {
+        let zeros = vec![0; index(self.size)];
+        self.device
+            .write_at(self.offset(block)?, &zeros)
             .map_err(FsErrorKind::Io)
     }
 

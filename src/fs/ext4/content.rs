@@ -43,7 +43,8 @@ impl Ext4<'_> {
                 len: piece.len,
                 unwritten: false,
             });
-            logical = logical.saturating_add(piece.len);
+            let next = logical.checked_add(piece.len);
+            logical = next.expect("no more than the file system has");
         }
         self.write_extents(inode, &runs, old.tree)?;
         inode.set_size(size);
@@ -58,22 +59,26 @@ impl Ext4<'_> {
         piece: Piece,
     ) -> Result<()> {
         let block_size = u64::from(self.sb.block_size);
-        let per_chunk = CHUNK.checked_div(block_size).unwrap_or(1);
+        const INSIDE: &str = "inside of the file system and the content";
+        let per_chunk = CHUNK.checked_div(block_size).expect("not zero");
         let mut done = 0;
         let mut buffer = Vec::new();
         while done < piece.len {
-            let blocks = piece.len.saturating_sub(done).min(per_chunk);
-            let offset =
-                logical.saturating_add(done).saturating_mul(block_size);
-            let bytes = blocks.saturating_mul(block_size);
-            let have = content.size().saturating_sub(offset).min(bytes);
+            let left = piece.len.checked_sub(done).expect(INSIDE);
+            let blocks = left.min(per_chunk);
+            let offset = logical
+                .checked_add(done)
+                .and_then(|block| block.checked_mul(block_size))
+                .expect(INSIDE);
+            let bytes = blocks.checked_mul(block_size).expect(INSIDE);
+            let have = content.size().checked_sub(offset).expect(INSIDE);
+            let have = have.min(bytes);
             // The rest of the last block is zero.
             buffer.clear();
             buffer.resize(index(bytes), 0);
-            if let Some(part) = buffer.get_mut(..index(have)) {
-                content.read_at(offset, part).map_err(FsErrorKind::Io)?;
-            }
-            let start = piece.start.saturating_add(done);
+            let part = buffer.get_mut(..index(have)).expect(INSIDE);
+            content.read_at(offset, part).map_err(FsErrorKind::Io)?;
+            let start = piece.start.checked_add(done).expect(INSIDE);
             if piece.held_back {
                 let size = index(self.sb.block_size);
                 for (block, bytes) in (start..).zip(buffer.chunks(size)) {
@@ -82,7 +87,7 @@ impl Ext4<'_> {
             } else {
                 self.blocks.write_through(start, &buffer)?;
             }
-            done = done.saturating_add(blocks);
+            done = done.checked_add(blocks).expect(INSIDE);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::inode::{INDEX_FL, Inode, Time};
 use super::le::{index, u16_at, u32_at};
 use super::leaf::{self, Link, Record};
 use super::{Ext4, Result};
-use crate::fs::FsErrorKind;
+use crate::fs::{FsErrorKind, Structure};
 
 /// A directory and where its blocks are.
 pub(super) struct Directory {
@@ -26,7 +26,12 @@ pub(super) struct DirBlock {
 
 impl Directory {
     pub(super) fn corrupt(&self, what: &str) -> FsErrorKind {
-        FsErrorKind::Corrupt(format!("directory {}: {what}", self.inode.ino))
+        Structure::Directory(self.inode.ino).rule(what)
+    }
+
+    /// Names one of its blocks.
+    pub(super) fn block(&self, block: u64) -> Structure {
+        Structure::DirectoryBlock { inode: self.inode.ino, block }
     }
 }
 
@@ -81,18 +86,18 @@ impl Ext4<'_> {
         let has_index = dir.inode.i_flags() & INDEX_FL != 0;
         let is_node =
             u32_at(&bytes, 0) == 0 && usize::from(u16_at(&bytes, 4)) == size;
-        let (sound, end) = if has_index && (logical == 0 || is_node) {
-            (self.verify_node(dir, &bytes, logical == 0), size)
+        let structure = dir.block(logical);
+        let end = if has_index && (logical == 0 || is_node) {
+            self.verify_node(dir, logical, &bytes)?;
+            size
         } else {
-            let sound = !self.sb.metadata_csum()
-                || leaf::verify(&bytes, self.dir_seed(dir));
-            (sound, self.leaf_end())
+            if self.sb.metadata_csum() {
+                leaf::verify(&bytes, self.dir_seed(dir), structure)?;
+            }
+            self.leaf_end()
         };
-        if !sound {
-            return Err(dir.corrupt(&format!("checksum of block {logical}")));
-        }
         let records = leaf::records(&bytes, end)
-            .ok_or_else(|| dir.corrupt(&format!("block {logical}")))?;
+            .ok_or_else(|| structure.rule("records that do not fill it"))?;
         Ok(DirBlock { physical, bytes, records })
     }
 

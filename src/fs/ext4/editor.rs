@@ -25,6 +25,7 @@ impl Ext4<'_> {
         change: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<()> {
         self.check_usable()?;
+        self.survey()?;
         self.broken = true;
         change(self)?;
         self.broken = false;
@@ -85,8 +86,9 @@ impl Ext4<'_> {
         self.check_space(content.size(), &old)?;
         self.change(|fs| {
             // The same inode: other names and attributes stay.
+            fs.drop_capabilities(&mut inode)?;
             fs.write_content(&mut inode, old, content)?;
-            inode.set_meta(meta);
+            fs.set_access(&mut inode, meta)?;
             inode.set_time(Time::Change, fs.options.now);
             fs.store_inode(&mut inode)
         })
@@ -224,7 +226,7 @@ impl Ext4<'_> {
             _ => meta.mode,
         };
         self.change(|fs| {
-            inode.set_meta(Meta { mode, ..meta });
+            fs.set_access(&mut inode, Meta { mode, ..meta })?;
             inode.set_time(Time::Change, fs.options.now);
             fs.store_inode(&mut inode)
         })
@@ -265,6 +267,7 @@ impl Ext4<'_> {
                     .write_at(OFFSET, fs.sb.raw())
                     .map_err(FsErrorKind::Io)?;
             }
+            fs.wipe_freed()?;
             if let Some(space) = &mut fs.space {
                 space.committed();
             }
@@ -275,7 +278,8 @@ impl Ext4<'_> {
 
 impl Editor for Ext4<'_> {
     /// A file that has several names keeps them: its inode gets the new
-    /// content, as if the file were opened and overwritten. What is not a
+    /// content, as if the file were opened and overwritten: capabilities of a
+    /// program do not outlive that, an ACL takes the mode. What is not a
     /// regular file is not replaced (`WrongKind`): remove it first. Default
     /// ACLs of a directory are not inherited: mode and owner are the
     /// caller's.

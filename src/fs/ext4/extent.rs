@@ -8,7 +8,7 @@ use super::checksum::crc32c;
 use super::inode::Inode;
 use super::le::{index, join32, u16_at, u32_at, wide};
 use super::{Ext4, Result};
-use crate::fs::FsErrorKind;
+use crate::fs::{FsErrorKind, Structure};
 
 pub(super) const MAGIC: u16 = 0xF30A;
 pub(super) const HEADER: usize = 12;
@@ -29,7 +29,8 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn logical_end(&self) -> u64 {
-        self.logical.saturating_add(self.len)
+        let end = self.logical.checked_add(self.len);
+        end.expect("files have 32-bit many blocks")
     }
 }
 
@@ -45,7 +46,7 @@ pub(super) struct Mapping {
 impl Mapping {
     /// Returns how many data blocks there are.
     pub(super) fn data_blocks(&self) -> u64 {
-        self.runs.iter().fold(0, |sum, run| sum.saturating_add(run.len))
+        self.runs.iter().map(|run| run.len).sum()
     }
 
     /// Returns where the block number `logical` of the file lies.
@@ -53,7 +54,7 @@ impl Mapping {
         let at = self.runs.partition_point(|run| run.logical_end() <= logical);
         let run = self.runs.get(at)?;
         let into = logical.checked_sub(run.logical)?;
-        (!run.unwritten).then(|| run.physical.saturating_add(into))
+        run.physical.checked_add(into).filter(|_| !run.unwritten)
     }
 }
 
@@ -78,15 +79,17 @@ impl<'a, 'd> Collector<'a, 'd> {
     }
 
     pub(super) fn corrupt<T>(&self, what: &str) -> Result<T> {
-        Err(FsErrorKind::Corrupt(format!("inode {}: {what}", self.ino)))
+        Err(Structure::BlockMap(self.ino).rule(what))
     }
 
     pub(super) fn run(&mut self, run: Run) -> Result<()> {
-        self.total = self.total.saturating_add(run.len);
-        if self.total > self.fs.sb.s_blocks_count
-            || run.len == 0
-            || !self.fs.is_data(run.physical, run.len)
-        {
+        let total = self.total.checked_add(run.len);
+        let total = total.filter(|n| *n <= self.fs.sb.s_blocks_count);
+        let Some(total) = total else {
+            return self.corrupt("more blocks than the file system has");
+        };
+        self.total = total;
+        if run.len == 0 || !self.fs.is_data(run.physical, run.len) {
             return self.corrupt("blocks outside the file system");
         }
         if let Some(last) = self.mapping.runs.last_mut() {
@@ -97,7 +100,8 @@ impl<'a, 'd> Collector<'a, 'd> {
                 && Some(run.physical) == last.physical.checked_add(last.len)
                 && run.unwritten == last.unwritten
             {
-                last.len = last.len.saturating_add(run.len);
+                let len = last.len.checked_add(run.len);
+                last.len = len.expect("no more than the total");
                 return Ok(());
             }
         }
@@ -122,7 +126,10 @@ impl<'a, 'd> Collector<'a, 'd> {
         if u16_at(node, 0) != MAGIC
             || u16_at(node, 2) > u16_at(node, 4)
             || u16_at(node, 6) != depth
-            || entries.saturating_mul(ENTRY).saturating_add(HEADER) > node.len()
+            || entries
+                .checked_mul(ENTRY)
+                .and_then(|len| len.checked_add(HEADER))
+                .is_none_or(|end| end > node.len())
         {
             return self.corrupt("header of the extent tree");
         }
@@ -131,11 +138,9 @@ impl<'a, 'd> Collector<'a, 'd> {
         {
             if depth == 0 {
                 let ee_len = u16_at(entry, 4);
-                let unwritten = ee_len > MAX_LEN;
-                let len = if unwritten {
-                    ee_len.saturating_sub(MAX_LEN)
-                } else {
-                    ee_len
+                let (len, unwritten) = match ee_len.checked_sub(MAX_LEN) {
+                    Some(len @ 1..) => (len, true),
+                    _ => (ee_len, false),
                 };
                 self.run(Run {
                     logical: u32_at(entry, 0).into(),
@@ -147,7 +152,8 @@ impl<'a, 'd> Collector<'a, 'd> {
                 let child = join32(u16_at(entry, 8).into(), u32_at(entry, 4));
                 let bytes = self.enter(child)?;
                 self.verify(&bytes, seed)?;
-                self.node(&bytes, depth.saturating_sub(1), seed)?;
+                let below = depth.checked_sub(1).expect("not zero here");
+                self.node(&bytes, below, seed)?;
             }
         }
         Ok(())
@@ -161,9 +167,13 @@ impl<'a, 'd> Collector<'a, 'd> {
         let Some(covered) = node.get(..tail) else {
             return self.corrupt("size of an extent block");
         };
-        let room = tail.saturating_add(4) <= node.len();
-        if !room || crc32c(seed, covered) != u32_at(node, tail) {
-            return self.corrupt("checksum of an extent block");
+        let room = tail.checked_add(4).is_some_and(|end| end <= node.len());
+        if !room {
+            return self.corrupt("no room for the checksum of an extent block");
+        }
+        let (found, sum) = (u32_at(node, tail), crc32c(seed, covered));
+        if found != sum {
+            return Err(Structure::BlockMap(self.ino).checksum(found, sum));
         }
         Ok(())
     }
@@ -176,7 +186,10 @@ impl<'a, 'd> Collector<'a, 'd> {
 /// Where the checksum of an extent block lies: after `eh_max` entries,
 /// which is not always the end of the block.
 pub(super) fn tail_offset(node: &[u8]) -> usize {
-    index(u16_at(node, 4)).saturating_mul(ENTRY).saturating_add(HEADER)
+    index(u16_at(node, 4))
+        .checked_mul(ENTRY)
+        .and_then(|len| len.checked_add(HEADER))
+        .expect("a 16-bit count")
 }
 
 impl Ext4<'_> {
@@ -202,9 +215,7 @@ impl Ext4<'_> {
     /// Reads the content of a file or a long link.
     pub(super) fn read_content(&self, inode: &Inode) -> Result<Vec<u8>> {
         let size = inode.i_size();
-        let whole =
-            self.sb.s_blocks_count.saturating_mul(self.sb.block_size.into());
-        if size > whole {
+        if size > self.sb.size() {
             return Err(FsErrorKind::Unsupported(format!(
                 "reading inode {}: {size} bytes are more than the file \
                  system has",
@@ -215,16 +226,23 @@ impl Ext4<'_> {
         let block_size = u64::from(self.sb.block_size);
         let mut content = Vec::new();
         let blocks = size.div_ceil(block_size);
-        let rounded = index(blocks.saturating_mul(block_size));
+        let rounded = blocks.checked_mul(block_size);
+        let rounded = index(rounded.expect("no more than the file system"));
         content.try_reserve_exact(rounded).map_err(|_| {
             FsErrorKind::Io(std::io::ErrorKind::OutOfMemory.into())
         })?;
         content.resize(rounded, 0);
         for run in mapping.runs.iter().filter(|run| !run.unwritten) {
             let end = run.logical_end().min(blocks);
-            let from = index(run.logical.saturating_mul(block_size));
-            let to = index(end.saturating_mul(block_size));
-            if let Some(part) = content.get_mut(from..to) {
+            // Blocks may be kept behind the end of a file.
+            if run.logical >= end {
+                continue;
+            }
+            let byte = |block: u64| {
+                let byte = block.checked_mul(block_size);
+                index(byte.expect("inside the content"))
+            };
+            if let Some(part) = content.get_mut(byte(run.logical)..byte(end)) {
                 self.blocks.read_run(run.physical, part)?;
             }
         }

@@ -8,6 +8,8 @@ use super::le::{index, put, put_u16, put_u32, split64, wide};
 use super::{Ext4, Result};
 use crate::fs::FsErrorKind;
 
+/// Why numbers of blocks fit into entries.
+const NUMBERS: &str = "numbers of blocks have 48 bits";
 /// Entries that fit into the inode itself.
 const ROOT_ENTRIES: usize = 4;
 
@@ -20,24 +22,28 @@ fn leaf_entries(runs: &[Run]) -> Result<Vec<Entry>> {
         let mut done = 0;
         while done < run.len {
             // Unwritten extents are marked by adding 32768 to their length.
-            let most = MAX_LEN.saturating_sub(u16::from(run.unwritten));
-            let rest = run.len.saturating_sub(done);
-            let len = u16::try_from(rest).unwrap_or(most).min(most);
-            let logical = u32::try_from(run.logical.saturating_add(done))
-                .map_err(|_| {
-                    FsErrorKind::Unsupported(
-                        "a file of more than 2^32 blocks".to_owned(),
-                    )
-                })?;
-            let (high, low) = split64(run.physical.saturating_add(done));
             let mark = if run.unwritten { MAX_LEN } else { 0 };
+            let most = if run.unwritten { MAX_LEN - 1 } else { MAX_LEN };
+            let rest = run.len.checked_sub(done).expect("less than all");
+            // What does not fit into one entry goes into more.
+            let len = u16::try_from(rest).map_or(most, |len| len.min(most));
+            let logical = run.logical.checked_add(done);
+            let logical = logical.and_then(|n| u32::try_from(n).ok());
+            let Some(logical) = logical else {
+                return Err(FsErrorKind::Unsupported(
+                    "a file of more than 2^32 blocks".to_owned(),
+                ));
+            };
+            let physical = run.physical.checked_add(done).expect(NUMBERS);
+            let (high, low) = split64(physical);
             let mut entry = [0; ENTRY];
             put_u32(&mut entry, 0, logical);
-            put_u16(&mut entry, 4, len.saturating_add(mark));
-            put_u16(&mut entry, 6, u16::try_from(high).unwrap_or(0));
+            let marked = len.checked_add(mark).expect("16 bits: see `most`");
+            put_u16(&mut entry, 4, marked);
+            put_u16(&mut entry, 6, u16::try_from(high).expect(NUMBERS));
             put_u32(&mut entry, 8, low);
             entries.push((logical, entry));
-            done = done.saturating_add(len.into());
+            done = done.checked_add(len.into()).expect("up to all");
         }
     }
     Ok(entries)
@@ -48,20 +54,21 @@ fn index_entry(logical: u32, child: u64) -> Entry {
     let mut entry = [0; ENTRY];
     put_u32(&mut entry, 0, logical);
     put_u32(&mut entry, 4, low);
-    put_u16(&mut entry, 8, u16::try_from(high).unwrap_or(0));
+    put_u16(&mut entry, 8, u16::try_from(high).expect(NUMBERS));
     (logical, entry)
 }
 
 /// Fills `node`: header, then entries.
 fn fill(node: &mut [u8], entries: &[Entry], max: usize, depth: u16) {
     put_u16(node, 0, MAGIC);
-    put_u16(node, 2, u16::try_from(entries.len()).unwrap_or(0));
-    put_u16(node, 4, u16::try_from(max).unwrap_or(0));
+    let count = |n: usize| u16::try_from(n).expect("a block holds 340");
+    put_u16(node, 2, count(entries.len()));
+    put_u16(node, 4, count(max));
     put_u16(node, 6, depth);
     let mut at = HEADER;
     for (_, entry) in entries {
         put(node, at, entry);
-        at = at.saturating_add(ENTRY);
+        at = at.checked_add(ENTRY).expect("inside of a block");
     }
 }
 
@@ -76,7 +83,7 @@ impl Ext4<'_> {
     ) -> Result<()> {
         let seed = inode.checksum_seed(self.sb.csum_seed);
         let size = index(self.sb.block_size);
-        let max = size.saturating_sub(HEADER) / ENTRY;
+        let max = size.checked_sub(HEADER).expect("1 to 4 KiB") / ENTRY;
         let mut level = leaf_entries(runs)?;
         let mut depth = 0u16;
         let mut tree_blocks = 0usize;
@@ -95,12 +102,12 @@ impl Ext4<'_> {
                     put_u32(&mut node, tail, sum);
                 }
                 self.blocks.write(block, node);
-                tree_blocks = tree_blocks.saturating_add(1);
+                tree_blocks = tree_blocks.checked_add(1).expect("a few");
                 let first = chunk.first().map_or(0, |entry| entry.0);
                 above.push(index_entry(first, block));
             }
             level = above;
-            depth = depth.saturating_add(1);
+            depth = depth.checked_add(1).expect("five at most");
         }
         for block in spare {
             self.free_blocks(block, 1)?;
@@ -109,10 +116,11 @@ impl Ext4<'_> {
         fill(&mut root, &level, ROOT_ENTRIES, depth);
         inode.set_i_block(&root);
         inode.set_flags(inode.i_flags() | EXTENTS_FL);
-        let data = runs.iter().fold(0, |n: u64, r| n.saturating_add(r.len));
+        let data: u64 = runs.iter().map(|run| run.len).sum();
         let count = data
-            .saturating_add(wide(tree_blocks))
-            .saturating_add(u64::from(inode.i_file_acl() != 0));
+            .checked_add(wide(tree_blocks))
+            .and_then(|n| n.checked_add(u64::from(inode.i_file_acl() != 0)))
+            .expect("no more than the file system has");
         let huge_file = self.sb.features.has_ro_compat(HUGE_FILE);
         inode.set_blocks(count, self.sb.block_size, huge_file)
     }

@@ -4,7 +4,7 @@ use super::Result;
 use super::checksum::{crc16, crc32c};
 use super::le::{index, join16, join32, put_u16, split32, u16_at, u32_at};
 use super::superblock::Superblock;
-use crate::fs::FsErrorKind;
+use crate::fs::Structure;
 
 /// The inode bitmap and table were never written.
 pub(super) const INODE_UNINIT: u16 = 1;
@@ -35,10 +35,10 @@ impl Group {
         group: u32,
         sb: &Superblock,
     ) -> Result<Self> {
-        if sb.group_csum() && checksum(raw, group, sb) != u16_at(raw, 0x1E) {
-            return Err(FsErrorKind::Corrupt(format!(
-                "checksum of the descriptor of block group {group}"
-            )));
+        let place = Structure::GroupDescriptor(group);
+        let (found, sum) = (u16_at(raw, 0x1E), checksum(raw, group, sb));
+        if sb.group_csum() && found != sum {
+            return Err(place.checksum(found, sum));
         }
         // Past the end of a 32-byte descriptor everything reads as zero.
         let block = |low, high| join32(u32_at(raw, high), u32_at(raw, low));
@@ -64,28 +64,31 @@ impl Group {
 
     fn check(&self, group: u32, sb: &Superblock) -> Result<()> {
         let table = inode_table_blocks(sb);
-        let inside = |start: u64, len: u64| {
-            start > sb.s_first_data_block
-                && start
-                    .checked_add(len)
-                    .is_some_and(|end| end <= sb.s_blocks_count)
-        };
-        if !inside(self.bg_block_bitmap, 1)
-            || !inside(self.bg_inode_bitmap, 1)
-            || !inside(self.bg_inode_table, table)
-        {
-            return Err(FsErrorKind::Corrupt(format!(
-                "block group {group}: bitmap or inode table outside the file \
-                 system"
-            )));
+        let place = Structure::GroupDescriptor(group);
+        for (name, start, len) in [
+            ("bg_block_bitmap", self.bg_block_bitmap, 1),
+            ("bg_inode_bitmap", self.bg_inode_bitmap, 1),
+            ("bg_inode_table", self.bg_inode_table, table),
+        ] {
+            let end = start.checked_add(len);
+            if start <= sb.s_first_data_block
+                || end.is_none_or(|end| end > sb.s_blocks_count)
+            {
+                let expected = "a place inside the file system";
+                return Err(place.field(name, start, expected));
+            }
         }
-        if self.bg_free_inodes_count > sb.s_inodes_per_group
-            || self.bg_itable_unused > sb.s_inodes_per_group
-            || self.bg_free_blocks_count > sb.s_blocks_per_group
-        {
-            return Err(FsErrorKind::Corrupt(format!(
-                "block group {group}: more free than there is"
-            )));
+        let (inodes, blocks) = (sb.s_inodes_per_group, sb.s_blocks_per_group);
+        for (name, count, most) in [
+            ("bg_free_inodes_count", self.bg_free_inodes_count, inodes),
+            ("bg_used_dirs_count", self.bg_used_dirs_count, inodes),
+            ("bg_itable_unused", self.bg_itable_unused, inodes),
+            ("bg_free_blocks_count", self.bg_free_blocks_count, blocks),
+        ] {
+            if count > most {
+                let expected = format_args!("at most {most}");
+                return Err(place.field(name, count, expected));
+            }
         }
         Ok(())
     }
@@ -137,7 +140,8 @@ impl Group {
 /// Returns how many blocks the inode table of one group takes.
 pub(super) fn inode_table_blocks(sb: &Superblock) -> u64 {
     u64::from(sb.s_inodes_per_group)
-        .saturating_mul(sb.s_inode_size.into())
+        .checked_mul(sb.s_inode_size.into())
+        .expect("a 32-bit and a 16-bit number")
         .div_ceil(sb.block_size.into())
 }
 
@@ -176,20 +180,21 @@ pub(super) fn same_checksum(stored: u32, sum: u32, sb: &Superblock) -> bool {
 /// Returns the number of the block that holds the descriptor of `group`,
 /// and its offset there.
 pub(super) fn location(group: u32, sb: &Superblock) -> (u64, usize) {
-    let per_block = sb.block_size.checked_div(sb.s_desc_size.into());
-    let per_block = per_block.unwrap_or(1).max(1);
-    let block = group.checked_div(per_block).unwrap_or(0);
-    let slot = group.checked_rem(per_block).unwrap_or(0);
-    let first = sb.s_first_data_block.saturating_add(1);
-    (
-        first.saturating_add(block.into()),
-        index(slot).saturating_mul(sb.s_desc_size.into()),
-    )
+    let place = || {
+        let per_block = sb.block_size.checked_div(sb.s_desc_size.into())?;
+        let block = group.checked_div(per_block)?;
+        let slot = group.checked_rem(per_block)?;
+        let first = sb.s_first_data_block.checked_add(1)?;
+        let at = index(slot).checked_mul(sb.s_desc_size.into())?;
+        Some((first.checked_add(block.into())?, at))
+    };
+    place().expect("32 or 64 bytes, in blocks of 1 to 4 KiB")
 }
 
 /// Returns how many blocks all descriptors take.
 pub(super) fn descriptor_blocks(sb: &Superblock) -> u64 {
     u64::from(sb.groups)
-        .saturating_mul(sb.s_desc_size.into())
+        .checked_mul(sb.s_desc_size.into())
+        .expect("a 32-bit and a 16-bit number")
         .div_ceil(sb.block_size.into())
 }

@@ -76,7 +76,7 @@ impl HashKind {
     /// the first highest; what is missing is filled with the length of all
     /// that was left of the name.
     fn words<const N: usize>(self, rest: &[u8]) -> [u32; N] {
-        let len = u32::try_from(rest.len()).unwrap_or(0);
+        let len = u32::try_from(rest.len()).expect("255 at most");
         let pad = len | len << 8;
         let pad = pad | pad << 16;
         let mut words = [pad; N];

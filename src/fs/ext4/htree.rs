@@ -77,16 +77,25 @@ impl Ext4<'_> {
         Some((place, crc32c(crc32c(sum, reserved), &[0; 4])))
     }
 
+    /// Refuses a node of the index whose checksum is another one.
     pub(super) fn verify_node(
         &self,
         dir: &Directory,
+        logical: u64,
         bytes: &[u8],
-        is_root: bool,
-    ) -> bool {
-        !self.sb.metadata_csum()
-            || self
-                .node_checksum(dir, bytes, is_root)
-                .is_some_and(|(place, sum)| u32_at(bytes, place) == sum)
+    ) -> Result<()> {
+        if !self.sb.metadata_csum() {
+            return Ok(());
+        }
+        let structure = dir.block(logical);
+        let Some((place, sum)) = self.node_checksum(dir, bytes, logical == 0)
+        else {
+            return Err(structure.rule("limit or count of the index"));
+        };
+        match u32_at(bytes, place) {
+            found if found == sum => Ok(()),
+            found => Err(structure.checksum(found, sum)),
+        }
     }
 
     fn load_node(
@@ -95,15 +104,13 @@ impl Ext4<'_> {
         logical: u64,
         is_root: bool,
     ) -> Result<Node> {
-        let wrong = || dir.corrupt(&format!("index block {logical}"));
+        let wrong = || dir.block(logical).rule("not a node of the index");
         if !is_root && (logical == 0 || logical >= dir.blocks) {
             return Err(wrong());
         }
         let physical = dir.mapping.find(logical).ok_or_else(wrong)?;
         let bytes = self.blocks.read(physical)?;
-        if !self.verify_node(dir, &bytes, is_root) {
-            return Err(dir.corrupt(&format!("checksum of block {logical}")));
-        }
+        self.verify_node(dir, logical, &bytes)?;
         let at = if is_root { ROOT_ENTRIES } else { NODE_ENTRIES };
         let limit = usize::from(u16_at(&bytes, at));
         let count = usize::from(u16_at(&bytes, at.saturating_add(2)));
@@ -140,8 +147,9 @@ impl Ext4<'_> {
         }
         // The first entry's hash gives way to limit and count.
         let limit = self.node_limit(node.is_root);
-        let limit = u16::try_from(limit).unwrap_or(0);
-        let count = u16::try_from(node.entries.len()).unwrap_or(0);
+        let limit = u16::try_from(limit).expect("a block holds 511");
+        let count = node.entries.len();
+        let count = u16::try_from(count).expect("a block holds 511");
         put_u16(&mut bytes, start, limit);
         put_u16(&mut bytes, start.saturating_add(2), count);
         if self.sb.metadata_csum()
@@ -162,7 +170,7 @@ impl Ext4<'_> {
     ) -> Result<Node> {
         let (logical, physical) = self.append_block(dir)?;
         let mut bytes = vec![0; index(self.sb.block_size)];
-        let whole = u16::try_from(bytes.len()).unwrap_or(0);
+        let whole = u16::try_from(bytes.len()).expect("4096 at most");
         put_u16(&mut bytes, 4, whole);
         self.blocks.write(physical, bytes);
         let node = Node { logical, physical, is_root: false, entries, at: 0 };

@@ -11,6 +11,8 @@ use crate::fs::FsErrorKind;
 
 /// Half MD4, where the superblock does not name a version of use here.
 const DEFAULT_VERSION: u8 = 1;
+/// Why numbers of blocks fit into entries.
+const NUMBERS: &str = "files have 32-bit many blocks: see leaf_entries";
 /// Where the record of `..` lies in block 0.
 const DOTDOT: usize = 12;
 
@@ -37,7 +39,9 @@ impl Ext4<'_> {
             old.bytes.get(..DOTDOT.saturating_mul(2)).unwrap_or(&[]),
         );
         put_u16(&mut root, 4, 12);
-        let rest = u16::try_from(size.saturating_sub(DOTDOT)).unwrap_or(0);
+        let rest = size.checked_sub(DOTDOT);
+        let rest = rest.and_then(|rest| u16::try_from(rest).ok());
+        let rest = rest.expect("blocks have 1024 to 4096 bytes");
         put_u16(&mut root, DOTDOT.saturating_add(4), rest);
         let version = match self.sb.s_def_hash_version() {
             version @ 0..=2 => version,
@@ -96,7 +100,7 @@ impl Ext4<'_> {
             let half: Vec<_> = half.into_iter().map(|(_, l)| l).collect();
             self.store_leaf(dir, physical, leaf::build(size, end, &half));
         }
-        let new = u32::try_from(new_logical).unwrap_or(u32::MAX);
+        let new = u32::try_from(new_logical).expect(NUMBERS);
         parent.entries.insert(parent.at.saturating_add(1), (from, new));
         self.store_node(dir, &parent)
     }
@@ -114,7 +118,7 @@ impl Ext4<'_> {
         let Some(mut node) = path.next() else {
             let entries = std::mem::take(&mut root.entries);
             let child = self.append_node(dir, entries)?;
-            let child = u32::try_from(child.logical).unwrap_or(u32::MAX);
+            let child = u32::try_from(child.logical).expect(NUMBERS);
             root.entries = vec![(0, child)];
             self.store_node(dir, &root)?;
             if let Some(physical) = dir.mapping.find(0) {
@@ -136,7 +140,7 @@ impl Ext4<'_> {
         let from = upper.first().map_or(0, |entry| entry.0);
         let child = self.append_node(dir, upper)?;
         self.store_node(dir, &node)?;
-        let child = u32::try_from(child.logical).unwrap_or(u32::MAX);
+        let child = u32::try_from(child.logical).expect(NUMBERS);
         root.entries.insert(root.at.saturating_add(1), (from, child));
         self.store_node(dir, &root)
     }

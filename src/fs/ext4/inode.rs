@@ -8,7 +8,7 @@ use super::le::{
     u32_at,
 };
 use super::{Ext4, Result};
-use crate::fs::{FileKind, FsErrorKind, Meta};
+use crate::fs::{FileKind, FsErrorKind, Meta, Structure};
 
 pub(super) const ROOT_INO: u32 = 2;
 
@@ -114,9 +114,18 @@ impl Inode {
         join32(u16_at(&self.raw, 0x76).into(), u32_at(&self.raw, 0x68))
     }
 
-    pub(super) fn clear_file_acl(&mut self) {
-        put_u32(&mut self.raw, 0x68, 0);
-        put_u16(&mut self.raw, 0x76, 0);
+    /// Names the attribute block; 0 for none.
+    pub(super) fn set_file_acl(&mut self, block: u64) {
+        let (high, low) = split64(block);
+        put_u32(&mut self.raw, 0x68, low);
+        let high = u16::try_from(high).expect("blocks have 48-bit numbers");
+        put_u16(&mut self.raw, 0x76, high);
+    }
+
+    /// Returns the bytes behind the fields: magic number and attributes.
+    pub(super) fn xattrs_mut(&mut self) -> Option<&mut [u8]> {
+        let at = 128usize.checked_add(self.extra_isize().into())?;
+        self.raw.get_mut(at..).filter(|bytes| bytes.len() > 4)
     }
 
     pub(super) fn i_block(&self) -> &[u8] {
@@ -262,11 +271,17 @@ impl Inode {
         (crc32c(self.checksum_seed(fs_seed), &clean), wide)
     }
 
-    fn verify(&self, fs_seed: u32) -> bool {
+    fn verify(&self, fs_seed: u32) -> Result<()> {
         let (sum, wide) = self.checksum(fs_seed);
-        let (high, low) = split32(sum);
-        low == u16_at(&self.raw, 0x7C)
-            && (!wide || high == u16_at(&self.raw, 0x82))
+        let low = u16_at(&self.raw, 0x7C);
+        let (high, sum) = match wide {
+            true => (u16_at(&self.raw, 0x82), sum),
+            false => (0, split32(sum).1.into()),
+        };
+        match join16(high, low) {
+            found if found == sum => Ok(()),
+            found => Err(Structure::Inode(self.ino).checksum(found, sum)),
+        }
     }
 
     fn seal(&mut self, fs_seed: u32) {
@@ -281,17 +296,22 @@ impl Inode {
 
 impl Ext4<'_> {
     fn inode_location(&self, ino: u32) -> Result<(u64, usize)> {
-        let wrong = || FsErrorKind::Corrupt(format!("inode number {ino}"));
+        let wrong = || Structure::Inode(ino).rule("no such number");
         if ino == 0 || ino > self.sb.s_inodes_count {
             return Err(wrong());
         }
-        let (group, slot) = self.inode_slot(ino);
+        let (group, slot) = self.inode_slot(ino)?;
         let group = self.groups.get(index(group)).ok_or_else(wrong)?;
-        let byte = u64::from(slot).saturating_mul(self.sb.s_inode_size.into());
         let size = u64::from(self.sb.block_size);
-        let block = byte.checked_div(size).unwrap_or(0);
-        let offset = byte.checked_rem(size).unwrap_or(0);
-        Ok((group.bg_inode_table.saturating_add(block), index(offset)))
+        u64::from(slot)
+            .checked_mul(self.sb.s_inode_size.into())
+            .and_then(|byte| {
+                let block = byte.checked_div(size)?;
+                let offset = byte.checked_rem(size)?;
+                let block = group.bg_inode_table.checked_add(block)?;
+                Some((block, index(offset)))
+            })
+            .ok_or_else(wrong)
     }
 
     /// Reads an inode in use and verifies its checksum.
@@ -300,24 +320,22 @@ impl Ext4<'_> {
         let bytes = self.blocks.read(block)?;
         let end = at.saturating_add(self.sb.s_inode_size.into());
         let Some(raw) = bytes.get(at..end) else {
-            return Err(FsErrorKind::Corrupt(format!("inode number {ino}")));
+            return Err(Structure::Inode(ino).rule("past the table"));
         };
         let inode = Inode { ino, raw: raw.to_vec() };
-        if self.sb.metadata_csum() && !inode.verify(self.sb.csum_seed) {
-            return Err(FsErrorKind::Corrupt(format!(
-                "checksum of inode {ino}"
-            )));
+        if self.sb.metadata_csum() {
+            inode.verify(self.sb.csum_seed)?;
         }
         if inode.i_links_count() == 0 {
-            return Err(FsErrorKind::Corrupt(format!(
-                "inode {ino} is in use but deleted"
-            )));
+            return Err(Structure::Inode(ino).rule("in use but deleted"));
         }
         let room = self.sb.s_inode_size.saturating_sub(128);
         if inode.extra_isize() > room {
-            return Err(FsErrorKind::Corrupt(format!(
-                "i_extra_isize of inode {ino}"
-            )));
+            return Err(Structure::Inode(ino).field(
+                "i_extra_isize",
+                inode.extra_isize(),
+                format_args!("at most {room}"),
+            ));
         }
         if inode.i_flags() & FOREIGN_FL != 0 {
             return Err(FsErrorKind::Unsupported(format!(

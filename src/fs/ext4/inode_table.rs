@@ -4,7 +4,7 @@ use super::inode::{Inode, Time};
 use super::layout::first_clear;
 use super::le::split64;
 use super::{Ext4, Result};
-use crate::fs::FsErrorKind;
+use crate::fs::{FsErrorKind, Structure};
 
 impl Ext4<'_> {
     /// Allocates an inode: the first free one in the group of `near`, else
@@ -14,14 +14,16 @@ impl Ext4<'_> {
         near: u32,
         is_dir: bool,
     ) -> Result<Inode> {
-        let (first, _) = self.inode_slot(near);
+        let (first, _) = self.inode_slot(near)?;
         let order = (first..self.sb.groups).chain(0..first);
         for number in order {
             if self.group_mut(number)?.bg_free_inodes_count == 0 {
                 continue;
             }
             let bitmap = self.inode_bitmap(number)?;
-            let base = number.saturating_mul(self.sb.s_inodes_per_group);
+            let base = number.checked_mul(self.sb.s_inodes_per_group);
+            let base = base.expect("no more than s_inodes_count, 32 bits");
+            // Nothing is reserved in groups behind: 0 is meant.
             let reserved = self.sb.s_first_ino.saturating_sub(1);
             let from = reserved.saturating_sub(base);
             let free = first_clear(
@@ -32,11 +34,16 @@ impl Ext4<'_> {
             // Held no longer, so that it is changed in place.
             drop(bitmap);
             let Some(Ok(slot)) = free.map(u32::try_from) else {
-                return Err(FsErrorKind::Corrupt(format!(
-                    "block group {number}: count of free inodes"
-                )));
+                return Err(Structure::GroupDescriptor(number).field(
+                    "bg_free_inodes_count",
+                    self.group_mut(number)?.bg_free_inodes_count,
+                    0,
+                ));
             };
-            let ino = base.saturating_add(slot).saturating_add(1);
+            let ino = base
+                .checked_add(slot)
+                .and_then(|before| before.checked_add(1))
+                .expect("no more than s_inodes_count, 32 bits");
             self.mark_inode(ino, is_dir, true)?;
             return Ok(self.blank_inode(ino));
         }
@@ -69,8 +76,14 @@ impl Ext4<'_> {
         self.mark_inode(inode.ino, inode.is_dir(), false)?;
         if inode.has_blocks() {
             self.write_extents(inode, &[], Vec::new())?;
+        } else {
+            // The target of a link.
+            inode.set_i_block(&[]);
         }
-        inode.clear_file_acl();
+        if let Some(attributes) = inode.xattrs_mut() {
+            attributes.fill(0);
+        }
+        inode.set_file_acl(0);
         inode.set_blocks(0, self.sb.block_size, false)?;
         inode.set_size(0);
         inode.set_links(0);

@@ -5,7 +5,7 @@ use super::group::{descriptor_blocks, inode_table_blocks};
 use super::le::index;
 use super::superblock::Superblock;
 use super::{Ext4, Result};
-use crate::fs::FsErrorKind;
+use crate::fs::Structure;
 
 /// Whether `group` begins with a copy of the superblock.
 fn has_superblock(sb: &Superblock, group: u32) -> bool {
@@ -31,47 +31,57 @@ impl Ext4<'_> {
     /// Returns the first block of a group.
     pub(super) fn group_start(&self, group: u32) -> u64 {
         u64::from(group)
-            .saturating_mul(self.sb.s_blocks_per_group.into())
-            .saturating_add(self.sb.s_first_data_block)
+            .checked_mul(self.sb.s_blocks_per_group.into())
+            .and_then(|block| block.checked_add(self.sb.s_first_data_block))
+            .expect("group, size and first block are 32-bit numbers")
     }
 
     /// Returns the block after the last of a group.
     pub(super) fn group_end(&self, group: u32) -> u64 {
         self.group_start(group)
-            .saturating_add(self.sb.s_blocks_per_group.into())
+            .checked_add(self.sb.s_blocks_per_group.into())
+            .expect("group, size and first block are 32-bit numbers")
             .min(self.sb.s_blocks_count)
     }
 
     /// Returns the group of a block and the number of the block in it.
-    pub(super) fn block_slot(&self, block: u64) -> (u32, u64) {
-        let block = block.saturating_sub(self.sb.s_first_data_block);
+    pub(super) fn block_slot(&self, block: u64) -> Result<(u32, u64)> {
         let per_group = u64::from(self.sb.s_blocks_per_group);
-        let group = block.checked_div(per_group).unwrap_or(0);
-        let slot = block.checked_rem(per_group).unwrap_or(0);
-        (u32::try_from(group).unwrap_or(u32::MAX), slot)
+        let from_first = block.checked_sub(self.sb.s_first_data_block);
+        from_first
+            .and_then(|at| {
+                let group = u32::try_from(at.checked_div(per_group)?).ok()?;
+                Some((group, at.checked_rem(per_group)?))
+            })
+            .filter(|(group, _)| *group < self.sb.groups)
+            .ok_or_else(|| Structure::Block(block).rule("in no group"))
     }
 
     /// Returns the group of an inode and its number there, from 0.
-    pub(super) fn inode_slot(&self, ino: u32) -> (u32, u32) {
-        let ino = ino.saturating_sub(1);
+    pub(super) fn inode_slot(&self, ino: u32) -> Result<(u32, u32)> {
         let per_group = self.sb.s_inodes_per_group;
-        (
-            ino.checked_div(per_group).unwrap_or(0),
-            ino.checked_rem(per_group).unwrap_or(0),
-        )
+        ino.checked_sub(1)
+            .and_then(|ino| {
+                let group = ino.checked_div(per_group)?;
+                Some((group, ino.checked_rem(per_group)?))
+            })
+            .filter(|(group, _)| *group < self.sb.groups)
+            .ok_or_else(|| Structure::Inode(ino).rule("no such number"))
     }
 
     /// Lists the blocks of all tables; two in one place are an error.
     pub(super) fn layout(&self) -> Result<Vec<(u64, u64)>> {
         let mut ranges = Vec::new();
         let table = inode_table_blocks(&self.sb);
+        let reserved = u64::from(self.sb.s_reserved_gdt_blocks());
         let copy = descriptor_blocks(&self.sb)
-            .saturating_add(self.sb.s_reserved_gdt_blocks().into())
-            .saturating_add(1);
+            .checked_add(reserved)
+            .and_then(|blocks| blocks.checked_add(1))
+            .expect("descriptors of 32-bit many groups, 16-bit many blocks");
         for (number, group) in (0u32..).zip(&self.groups) {
             if has_superblock(&self.sb, number) {
                 let start = self.group_start(number);
-                let end = start.saturating_add(copy);
+                let end = start.checked_add(copy).expect("48-bit numbers");
                 ranges.push((start, end.min(self.sb.s_blocks_count)));
             }
             for (start, len) in [
@@ -79,7 +89,9 @@ impl Ext4<'_> {
                 (group.bg_inode_bitmap, 1),
                 (group.bg_inode_table, table),
             ] {
-                ranges.push((start, start.saturating_add(len)));
+                let end = start.checked_add(len);
+                let end = end.expect("tables are inside: see Group::check");
+                ranges.push((start, end));
             }
         }
         ranges.sort_unstable();
@@ -87,9 +99,9 @@ impl Ext4<'_> {
         for (start, end) in ranges {
             match merged.last_mut() {
                 Some(last) if start < last.1 => {
-                    return Err(FsErrorKind::Corrupt(format!(
-                        "two tables in block {start}"
-                    )));
+                    return Err(
+                        Structure::Block(start).rule("in two tables at once")
+                    );
                 }
                 Some(last) if start == last.1 => last.1 = end,
                 _ => merged.push((start, end)),

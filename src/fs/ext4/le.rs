@@ -1,8 +1,8 @@
 //! Little-endian fields of on-disk structures.
 //!
 //! Offsets are constants of the format or were checked by the caller; one
-//! past the end of `bytes` reads as zero and writes nothing, so that a short
-//! buffer can never panic.
+//! past the end of `bytes` reads as zero (as of the shorter descriptors and
+//! inodes of old), and is never written.
 
 fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes
@@ -25,11 +25,10 @@ pub(super) fn u8_at(bytes: &[u8], at: usize) -> u8 {
 
 /// Overwrites the bytes at `at`.
 pub(super) fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
-    let target = bytes.get_mut(at..at.saturating_add(field.len()));
-    debug_assert!(target.is_some(), "a field past the end of its structure");
-    if let Some(target) = target {
-        target.copy_from_slice(field);
-    }
+    at.checked_add(field.len())
+        .and_then(|end| bytes.get_mut(at..end))
+        .expect("places are those of the format, or were checked")
+        .copy_from_slice(field);
 }
 
 pub(super) fn put_u16(bytes: &mut [u8], at: usize, value: u16) {

@@ -3,9 +3,10 @@
 //! Records follow one another and fill the block; with `metadata_csum` the
 //! last twelve bytes look like an unused record and hold the checksum.
 
+use super::Result;
 use super::checksum::crc32c;
 use super::le::{put, put_u16, put_u32, u8_at, u16_at, u32_at};
-use crate::fs::FileKind;
+use crate::fs::{FileKind, Structure};
 
 /// The size of the record that holds the checksum.
 pub(super) const TAIL: usize = 12;
@@ -117,14 +118,20 @@ pub(super) fn find(
 fn put_record(block: &mut [u8], at: usize, rec_len: usize, link: &Link) {
     put_u32(block, at, link.inode);
     put_rec_len(block, at, rec_len);
-    let name_len = u8::try_from(link.name.len()).unwrap_or(u8::MAX);
-    put(block, at.saturating_add(6), &[name_len, link.file_type]);
-    put(block, at.saturating_add(HEADER), &link.name);
+    let name_len = u8::try_from(link.name.len());
+    let name_len = name_len.expect("255 at most: see `components`");
+    put(block, field(at, 6), &[name_len, link.file_type]);
+    put(block, field(at, HEADER), &link.name);
 }
 
 fn put_rec_len(block: &mut [u8], at: usize, rec_len: usize) {
-    let rec_len = u16::try_from(rec_len).unwrap_or(0);
-    put_u16(block, at.saturating_add(4), rec_len);
+    let rec_len = u16::try_from(rec_len).expect("a block has 4096 at most");
+    put_u16(block, field(at, 4), rec_len);
+}
+
+/// Returns where a field of the record at `at` lies.
+fn field(at: usize, offset: usize) -> usize {
+    at.checked_add(offset).expect("records lie inside of their block")
 }
 
 /// Puts `link` into the first gap; false where there is none.
@@ -142,23 +149,21 @@ pub(super) fn insert(
     if used > 0 {
         put_rec_len(block, record.at, used);
     }
-    let rest = record.rec_len.saturating_sub(used);
-    put_record(block, record.at.saturating_add(used), rest, link);
+    let rest = record.rec_len.checked_sub(used).expect("there is a gap");
+    put_record(block, field(record.at, used), rest, link);
     true
 }
 
 /// Removes the record called `name`: its space goes to the one before it.
 pub(super) fn remove(block: &mut [u8], records: &[Record], name: &[u8]) {
     let Some(record) = find(block, records, name) else { return };
-    let name_at = record.at.saturating_add(HEADER);
+    let name_at = field(record.at, HEADER);
     put(block, name_at, &vec![0; record.name_len]);
     let before = records.iter().rev().find(|other| other.at < record.at);
     match before {
-        Some(before) => put_rec_len(
-            block,
-            before.at,
-            before.rec_len.saturating_add(record.rec_len),
-        ),
+        Some(before) => {
+            put_rec_len(block, before.at, field(before.rec_len, record.rec_len))
+        }
         None => put_u32(block, record.at, 0),
     }
 }
@@ -169,10 +174,13 @@ pub(super) fn build(size: usize, end: usize, links: &[Link]) -> Vec<u8> {
     let mut block = vec![0; size];
     let mut at = 0usize;
     for (number, link) in links.iter().enumerate() {
-        let last = number.saturating_add(1) == links.len();
-        let rec_len = if last { end.saturating_sub(at) } else { link.size() };
+        let last = number.checked_add(1) == Some(links.len());
+        let rec_len = match last {
+            true => end.checked_sub(at).expect("they fit"),
+            false => link.size(),
+        };
         put_record(&mut block, at, rec_len, link);
-        at = at.saturating_add(rec_len);
+        at = field(at, rec_len);
     }
     if links.is_empty() {
         put_rec_len(&mut block, 0, end);
@@ -182,17 +190,28 @@ pub(super) fn build(size: usize, end: usize, links: &[Link]) -> Vec<u8> {
 
 /// Writes the checksum record at the end of the block.
 pub(super) fn seal(block: &mut [u8], seed: u32) {
-    let end = block.len().saturating_sub(TAIL);
-    let sum = crc32c(seed, block.get(..end).unwrap_or(&[]));
+    let end = block.len().checked_sub(TAIL).expect("1024 bytes or more");
+    let sum = crc32c(seed, block.get(..end).expect("before the tail"));
     put(block, end, &[0, 0, 0, 0, 12, 0, 0, 0xDE]);
-    put_u32(block, end.saturating_add(8), sum);
+    put_u32(block, field(end, 8), sum);
 }
 
-/// Whether the checksum record is there and agrees.
-pub(super) fn verify(block: &[u8], seed: u32) -> bool {
-    let end = block.len().saturating_sub(TAIL);
-    let head = block.get(end..end.saturating_add(8));
-    head == Some(&[0, 0, 0, 0, 12, 0, 0, 0xDE])
-        && u32_at(block, end.saturating_add(8))
-            == crc32c(seed, block.get(..end).unwrap_or(&[]))
+/// Refuses a block whose checksum record is not there or does not agree.
+pub(super) fn verify(
+    block: &[u8],
+    seed: u32,
+    structure: Structure,
+) -> Result<()> {
+    let split = block.len().checked_sub(TAIL);
+    let Some((names, tail)) = split.and_then(|at| block.split_at_checked(at))
+    else {
+        return Err(structure.rule("too short for a checksum"));
+    };
+    if !tail.starts_with(&[0, 0, 0, 0, 12, 0, 0, 0xDE]) {
+        return Err(structure.rule("no record of a checksum"));
+    }
+    match (u32_at(tail, 8), crc32c(seed, names)) {
+        (found, sum) if found == sum => Ok(()),
+        (found, sum) => Err(structure.checksum(found, sum)),
+    }
 }

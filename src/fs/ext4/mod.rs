@@ -25,11 +25,13 @@
 //!
 //! [`commit`]: crate::fs::Editor::commit
 
+mod attributes;
 mod bitmap;
 mod block_map;
 mod cache;
 mod checksum;
 mod content;
+mod counts;
 mod directory;
 mod editor;
 mod extent;

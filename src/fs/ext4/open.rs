@@ -8,7 +8,7 @@ use super::le::{index, u32_at};
 use super::superblock::{OFFSET, SIZE, Superblock};
 use super::{EditOptions, Ext4, Result};
 use crate::disk::WriteAt;
-use crate::fs::{FsError, FsErrorKind};
+use crate::fs::{FsError, FsErrorKind, Structure};
 
 /// The first block of a journal, in big-endian fields.
 const JOURNAL_MAGIC: [u8; 4] = 0xC03B_3998_u32.to_be_bytes();
@@ -45,9 +45,9 @@ impl<'d> Ext4<'d> {
         clean: bool,
     ) -> Result<Self> {
         if device.size() < 2048 {
-            return Err(FsErrorKind::Corrupt(
-                "too small for a superblock".to_owned(),
-            ));
+            return Err(
+                Structure::FileSystem.rule("too small for a superblock")
+            );
         }
         let mut raw = vec![0; SIZE];
         device.read_at(OFFSET, &mut raw).map_err(FsErrorKind::Io)?;
@@ -69,8 +69,10 @@ impl<'d> Ext4<'d> {
         for number in 0..fs.sb.groups {
             let (block, at) = group::location(number, &fs.sb);
             let bytes = fs.blocks.read(block)?;
-            let end = at.saturating_add(fs.sb.s_desc_size.into());
-            let raw = bytes.get(at..end).unwrap_or(&[]);
+            let raw = at
+                .checked_add(fs.sb.s_desc_size.into())
+                .and_then(|end| bytes.get(at..end))
+                .expect("descriptors lie inside of blocks");
             fs.groups.push(Group::parse(raw, number, &fs.sb)?);
         }
         fs.metadata = fs.layout()?;
@@ -84,10 +86,7 @@ impl<'d> Ext4<'d> {
     /// Returns the first block of an inode.
     fn first_block(&self, inode: &Inode) -> Result<Vec<u8>> {
         let Some(block) = self.mapping(inode)?.find(0) else {
-            return Err(FsErrorKind::Corrupt(format!(
-                "inode {} has no first block",
-                inode.ino
-            )));
+            return Err(Structure::BlockMap(inode.ino).rule("no first block"));
         };
         Ok(self.blocks.read(block)?.to_vec())
     }
@@ -104,9 +103,7 @@ impl<'d> Ext4<'d> {
         }
         let bytes = self.first_block(&self.load_inode(ino)?)?;
         if bytes.get(..4) != Some(&JOURNAL_MAGIC) {
-            return Err(FsErrorKind::Corrupt(
-                "superblock of the journal".to_owned(),
-            ));
+            return Err(Structure::Journal.rule("no magic number"));
         }
         // s_start: where the log begins; zero means that it is empty.
         if bytes.get(0x1C..0x20) != Some(&[0; 4]) {
@@ -114,9 +111,7 @@ impl<'d> Ext4<'d> {
         }
         // s_errno: the kernel stopped because of an error.
         if bytes.get(0x20..0x24) != Some(&[0; 4]) {
-            return Err(FsErrorKind::Corrupt(
-                "the journal is marked as having errors".to_owned(),
-            ));
+            return Err(Structure::Journal.rule("marked as having errors"));
         }
         Ok(())
     }
@@ -128,7 +123,8 @@ impl<'d> Ext4<'d> {
         }
         let inode = self.load_inode(self.sb.s_orphan_file_inum())?;
         for run in self.mapping(&inode)?.runs {
-            let end = run.physical.saturating_add(run.len);
+            let end = run.physical.checked_add(run.len);
+            let end = end.expect("inside the file system: see Collector");
             for block in run.physical..end {
                 let bytes = self.blocks.read(block)?;
                 // The last eight bytes are a magic number and a checksum.
@@ -139,9 +135,9 @@ impl<'d> Ext4<'d> {
                     .map(|slot| u32_at(slot, 0))
                     .find(|&ino| ino != 0);
                 if let Some(ino) = used {
-                    return Err(FsErrorKind::Corrupt(format!(
-                        "inode {ino} in the orphan file: the file system was \
-                         not unmounted"
+                    return Err(Structure::OrphanFile.rule(format!(
+                        "inode {ino} is in it: the file system was not \
+                         unmounted"
                     )));
                 }
             }

@@ -3,7 +3,7 @@
 use super::directory::Directory;
 use super::inode::{Inode, ROOT_INO};
 use super::{Ext4, Result};
-use crate::fs::{FileKind, FsErrorKind};
+use crate::fs::{FileKind, FsErrorKind, Structure};
 
 /// How many links one path may lead through, as in path_resolution(7).
 const MAX_LINKS: u32 = 40;
@@ -115,10 +115,11 @@ impl Ext4<'_> {
             return Ok(inode.i_block().get(..len).unwrap_or(&[]).to_vec());
         }
         if size >= self.sb.block_size.into() {
-            return Err(FsErrorKind::Corrupt(format!(
-                "inode {}: a link of {size} bytes",
-                inode.ino
-            )));
+            return Err(Structure::Inode(inode.ino).field(
+                "i_size of a link",
+                size,
+                format_args!("less than {}", self.sb.block_size),
+            ));
         }
         self.read_content(inode)
     }

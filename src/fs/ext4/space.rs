@@ -9,8 +9,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::layout::bit;
+use super::le::index;
 use super::{Ext4, Result};
-use crate::fs::FsErrorKind;
+use crate::fs::{FsErrorKind, Structure};
 
 /// A region worth beginning in has room for this many more blocks.
 pub(super) const REGION: u64 = 1024;
@@ -133,6 +134,11 @@ impl Space {
         pieces
     }
 
+    /// Returns what was freed and not given out again: start, length.
+    fn freed_runs(&self) -> Vec<(u64, u64)> {
+        self.freed.map.iter().map(|(start, len)| (*start, *len)).collect()
+    }
+
     /// Makes what was freed usable: nothing refers to it any more.
     pub(super) fn committed(&mut self) {
         for (start, len) in std::mem::take(&mut self.freed).map {
@@ -142,7 +148,7 @@ impl Space {
 }
 
 impl Ext4<'_> {
-    /// Reads all block bitmaps, once, and compares them with the counts.
+    /// Reads all bitmaps, once, and compares them with the counts.
     pub(super) fn survey(&mut self) -> Result<()> {
         if self.space.is_some() {
             return Ok(());
@@ -151,27 +157,57 @@ impl Ext4<'_> {
         for number in 0..self.sb.groups {
             let bitmap = self.block_bitmap(number)?;
             let start = self.group_start(number);
-            let blocks = self.group_end(number).saturating_sub(start);
+            let blocks = self.group_end(number).checked_sub(start);
+            let blocks = blocks.expect("groups begin inside");
             let before = space.free.total;
             for (from, len) in clear_runs(&bitmap, blocks) {
                 let from = start.saturating_add(from);
                 if !self.is_data(from, len) {
-                    return Err(FsErrorKind::Corrupt(format!(
-                        "block group {number}: tables marked as free"
-                    )));
+                    return Err(Structure::BlockBitmap(number)
+                        .rule("tables are marked as free"));
                 }
                 space.free.insert(from, len);
             }
+            self.check_inodes(number)?;
             let found = space.free.total.saturating_sub(before);
             let count = self.group_mut(number)?.bg_free_blocks_count;
             if found != u64::from(count) {
-                return Err(FsErrorKind::Corrupt(format!(
-                    "block group {number}: {found} free blocks, but a count \
-                     of {count}"
-                )));
+                return Err(Structure::GroupDescriptor(number).field(
+                    "bg_free_blocks_count",
+                    count,
+                    found,
+                ));
             }
         }
         self.space = Some(space);
+        Ok(())
+    }
+
+    /// Zeroes the blocks that were freed, so that nothing of what was removed
+    /// or replaced is left on the device. Those that are zero already are
+    /// not written.
+    pub(super) fn wipe_freed(&self) -> Result<()> {
+        const PIECE: u64 = 256;
+        let Some(space) = &self.space else { return Ok(()) };
+        let block = index(self.sb.block_size);
+        let zeros = vec![0; block];
+        let mut buffer = Vec::new();
+        for (start, len) in space.freed_runs() {
+            let end = start.saturating_add(len);
+            let mut at = start;
+            while at < end {
+                let count = end.saturating_sub(at).min(PIECE);
+                let bytes = count.saturating_mul(self.sb.block_size.into());
+                buffer.resize(index(bytes), 0);
+                self.blocks.read_run(at, &mut buffer)?;
+                for (number, held) in (at..).zip(buffer.chunks(block)) {
+                    if held != zeros {
+                        self.blocks.write_zeros(number)?;
+                    }
+                }
+                at = at.saturating_add(count);
+            }
+        }
         Ok(())
     }
 
@@ -182,9 +218,7 @@ impl Ext4<'_> {
         }
         self.survey()?;
         let size = u64::from(self.sb.block_size);
-        let Some(space) = &mut self.space else {
-            return Err(FsErrorKind::Corrupt("free blocks".to_owned()));
-        };
+        let space = self.space.as_mut().expect("surveyed just now");
         let available = space.free.total.saturating_add(space.freed.total);
         if available < count {
             return Err(FsErrorKind::NoSpace {
@@ -214,10 +248,11 @@ impl Ext4<'_> {
     pub(super) fn free_blocks(&mut self, start: u64, len: u64) -> Result<()> {
         self.survey()?;
         if !self.is_data(start, len) {
-            return Err(FsErrorKind::Corrupt(format!("block {start}")));
+            return Err(Structure::Block(start).rule("in use, but no data"));
         }
         self.mark_blocks(start, len, false)?;
-        for block in start..start.saturating_add(len) {
+        let end = start.checked_add(len).expect("data: see `is_data`");
+        for block in start..end {
             self.blocks.forget(block);
         }
         if let Some(space) = &mut self.space {

@@ -9,7 +9,7 @@ use super::le::{join32, u16_at, u32_at};
 use super::superblock::{OFFSET, SIZE};
 use crate::disk::ReadAt;
 use crate::fs::summary::{History, Summary};
-use crate::fs::{FsError, FsErrorKind};
+use crate::fs::{FsError, Structure};
 
 /// Names as ext4(5) and `tune2fs -l` spell them.
 const COMPAT: [(u32, &str); 11] = [
@@ -66,9 +66,9 @@ const RO_COMPAT: [(u32, &str); 16] = [
 pub(in crate::fs) fn summary(device: &dyn ReadAt) -> Result<Summary, FsError> {
     let mut raw = vec![0; SIZE];
     device.read_at(OFFSET, &mut raw)?;
-    let corrupt = |what: &str| FsErrorKind::Corrupt(what.to_owned());
+    let corrupt = |what: &str| Structure::Superblock.rule(what);
     if u16_at(&raw, 0x38) != 0xEF53 {
-        return Err(corrupt("no ext4 superblock (magic number)").into());
+        return Err(corrupt(super::superblock::NO_MAGIC).into());
     }
     let s_log_block_size = u32_at(&raw, 0x18);
     let block_size = 1024u64

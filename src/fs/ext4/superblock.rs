@@ -8,7 +8,7 @@ use super::features::{
     BIT64, CSUM_SEED, Features, GDT_CSUM, METADATA_CSUM, RECOVER,
 };
 use super::le::{join32, put_u32, split64, u8_at, u16_at, u32_at};
-use crate::fs::FsErrorKind;
+use crate::fs::{FsErrorKind, Structure};
 
 /// Where the superblock lies, and its size.
 pub(super) const OFFSET: u64 = 1024;
@@ -36,8 +36,19 @@ pub(super) struct Superblock {
     pub(super) csum_seed: u32,
 }
 
+pub(super) const NO_MAGIC: &str = "no ext4 superblock (magic number)";
+
 fn corrupt<T>(message: impl Into<String>) -> Result<T> {
-    Err(FsErrorKind::Corrupt(message.into()))
+    Err(Structure::Superblock.rule(message))
+}
+
+/// Refuses the value of a field.
+fn wrong<T>(
+    name: &'static str,
+    found: impl Into<u64>,
+    expected: impl std::fmt::Display,
+) -> Result<T> {
+    Err(Structure::Superblock.field(name, found, expected))
 }
 
 fn unsupported<T>(message: impl Into<String>) -> Result<T> {
@@ -62,7 +73,7 @@ impl Superblock {
         device_size: u64,
     ) -> Result<Self> {
         if u16_at(&raw, 0x38) != 0xEF53 {
-            return corrupt("no ext4 superblock (magic number)");
+            return corrupt(NO_MAGIC);
         }
         if u32_at(&raw, 0x4C) != 1 {
             return unsupported("ext2 revision 0 or an unknown revision");
@@ -78,17 +89,23 @@ impl Superblock {
                 return unsupported("a checksum type other than crc32c");
             }
             let sum = crc32c(!0, raw.get(..0x3FC).unwrap_or(&[]));
-            if sum != u32_at(&raw, 0x3FC) {
-                return corrupt("checksum of the superblock");
+            let found = u32_at(&raw, 0x3FC);
+            if sum != found {
+                return Err(Structure::Superblock.checksum(found, sum));
             }
         }
         let sb = Self::geometry(raw, features)?;
         let bytes = sb.s_blocks_count.checked_mul(sb.block_size.into());
         if bytes.is_none_or(|bytes| bytes > device_size) {
-            return corrupt(format!(
-                "{} blocks of {} bytes on a device of {device_size} bytes",
-                sb.s_blocks_count, sb.block_size
-            ));
+            return wrong(
+                "s_blocks_count",
+                sb.s_blocks_count,
+                format_args!(
+                    "what blocks of {} bytes there are on a device of \
+                     {device_size} bytes",
+                    sb.block_size
+                ),
+            );
         }
         Ok(sb)
     }
@@ -101,7 +118,7 @@ impl Superblock {
             log @ 3..=6 => {
                 return unsupported(format!("blocks of 2^{log} KiB"));
             }
-            _ => return corrupt("s_log_block_size"),
+            log => return wrong("s_log_block_size", log, "at most 6"),
         };
         let bit64 = features.has_incompat(BIT64);
         let high = if bit64 { u32_at(&raw, 0x150) } else { 0 };
@@ -118,27 +135,56 @@ impl Superblock {
             ));
         }
         let bits = block_size.saturating_mul(8);
-        let whole = |n: u32| n > 0 && n <= bits && n.is_multiple_of(8);
-        if !whole(s_blocks_per_group) || !whole(s_inodes_per_group) {
-            return corrupt("s_blocks_per_group or s_inodes_per_group");
+        for (name, n) in [
+            ("s_blocks_per_group", s_blocks_per_group),
+            ("s_inodes_per_group", s_inodes_per_group),
+        ] {
+            if n == 0 || n > bits || !n.is_multiple_of(8) {
+                let expected = format_args!("a multiple of 8 up to {bits}");
+                return wrong(name, n, expected);
+            }
         }
-        if s_first_data_block != u64::from(block_size == 1024) {
-            return corrupt("s_first_data_block");
+        // A cluster is a block, where there is no `bigalloc`.
+        for (name, at, expected) in [
+            ("s_log_cluster_size", 0x1C, u32_at(&raw, 0x18)),
+            ("s_clusters_per_group", 0x24, s_blocks_per_group),
+        ] {
+            let found = u32_at(&raw, at);
+            if found != expected {
+                return wrong(name, found, expected);
+            }
+        }
+        let first = u64::from(block_size == 1024);
+        if s_first_data_block != first {
+            return wrong("s_first_data_block", s_first_data_block, first);
         }
         if !s_inode_size.is_power_of_two()
             || s_inode_size < 128
             || u32::from(s_inode_size) > block_size
         {
-            return corrupt("s_inode_size");
+            let expected =
+                format_args!("a power of two from 128 to {block_size}");
+            return wrong("s_inode_size", s_inode_size, expected);
         }
-        let data = s_blocks_count.saturating_sub(s_first_data_block);
+        let Some(data @ 1..) = s_blocks_count.checked_sub(s_first_data_block)
+        else {
+            return wrong("s_blocks_count", s_blocks_count, "at least one");
+        };
         let groups = data.div_ceil(u64::from(s_blocks_per_group));
-        let groups = u32::try_from(groups).unwrap_or(u32::MAX);
-        if groups == 0
-            || groups.checked_mul(s_inodes_per_group) != Some(s_inodes_count)
-        {
-            return corrupt("s_inodes_count does not fit the block groups");
-        }
+        let inodes = groups.checked_mul(s_inodes_per_group.into());
+        let groups = match (u32::try_from(groups), inodes) {
+            (Ok(groups), Some(inodes))
+                if inodes == u64::from(s_inodes_count) =>
+            {
+                groups
+            }
+            _ => {
+                let expected = format_args!(
+                    "{s_inodes_per_group} in each of {groups} groups"
+                );
+                return wrong("s_inodes_count", s_inodes_count, expected);
+            }
+        };
         let csum_seed = if features.has_incompat(CSUM_SEED) {
             u32_at(&raw, 0x270)
         } else {
@@ -173,6 +219,13 @@ impl Superblock {
             0 => Ok(()),
             ino => corrupt(format!("inode {ino} on the orphan list")),
         }
+    }
+
+    /// Returns the size of the file system in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.s_blocks_count
+            .checked_mul(self.block_size.into())
+            .expect("it fits into a device: see `parse_unclean`")
     }
 
     pub(super) fn raw(&self) -> &[u8] {

@@ -7,8 +7,8 @@ use super::inode::{Inode, ROOT_INO};
 use super::le::{index, u32_at};
 use super::{Ext4, Result};
 use crate::disk::WriteAt;
-use crate::fs::tree::{Child, Node, Tree};
-use crate::fs::{FileKind, FsError, FsErrorKind};
+use crate::fs::tree::{Child, Content, Node, Tree};
+use crate::fs::{FileKind, FsError, FsErrorKind, Structure};
 
 fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
@@ -50,7 +50,9 @@ impl Ext4<'_> {
             let path = node.below(&link.name);
             let child = if link.name.iter().any(|b| matches!(b, b'/' | 0)) {
                 let what = "a name with `/` or a zero byte in it";
-                Err(FsErrorKind::Corrupt(what.to_owned()).at(&shown(&path)))
+                Err(Structure::Directory(dir.inode.ino)
+                    .rule(what)
+                    .at(&shown(&path)))
             } else {
                 self.node(link.inode, path.clone())
                     .map_err(|kind| kind.at(&shown(&path)))
@@ -61,21 +63,13 @@ impl Ext4<'_> {
         Ok(children)
     }
 
-    fn content(&self, node: &Node) -> Result<Content<'_>> {
+    fn file(&self, node: &Node) -> Result<File<'_>> {
         let inode = self.inode_of(node)?;
         if inode.kind() != FileKind::File {
             return Err(FsErrorKind::WrongKind("not a regular file"));
         }
         let block_size = u64::from(self.sb.block_size);
-        let whole = self.sb.s_blocks_count.saturating_mul(block_size);
-        if inode.i_size() > whole {
-            // Holes may make it so, but nobody waits for their end.
-            return Err(FsErrorKind::Unsupported(format!(
-                "a file of {} bytes, more than the file system has",
-                inode.i_size()
-            )));
-        }
-        Ok(Content {
+        Ok(File {
             device: self.blocks.device(),
             mapping: self.mapping(&inode)?,
             block_size,
@@ -113,7 +107,23 @@ impl Tree for Ext4<'_> {
         &self,
         file: &Node,
     ) -> std::result::Result<Box<dyn Read + '_>, FsError> {
-        let content = self.content(file);
+        let at = |kind: FsErrorKind| kind.at(&shown(&file.path));
+        let content = self.file(file).map_err(at)?;
+        if content.size > self.sb.size() {
+            // Holes may make it so, but nobody waits for their end.
+            return Err(at(FsErrorKind::Unsupported(format!(
+                "a file of {} bytes, more than the file system has",
+                content.size
+            ))));
+        }
+        Ok(Box::new(content))
+    }
+
+    fn content(
+        &self,
+        file: &Node,
+    ) -> std::result::Result<Box<dyn Content + '_>, FsError> {
+        let content = self.file(file);
         Ok(Box::new(content.map_err(|kind| kind.at(&shown(&file.path)))?))
     }
 
@@ -133,7 +143,7 @@ impl Tree for Ext4<'_> {
 }
 
 /// A file, read from its blocks one run after another.
-struct Content<'d> {
+struct File<'d> {
     device: &'d dyn WriteAt,
     mapping: Mapping,
     block_size: u64,
@@ -141,24 +151,29 @@ struct Content<'d> {
     at: u64,
 }
 
-impl Content<'_> {
+impl File<'_> {
     /// Returns where the next bytes are and how many come in a row; no place
     /// where they are a hole.
     fn next(&self) -> (Option<u64>, u64) {
-        let block = self.at.checked_div(self.block_size).unwrap_or(0);
-        let into = self.at.checked_rem(self.block_size).unwrap_or(0);
+        let block = self.at.checked_div(self.block_size);
+        let into = self.at.checked_rem(self.block_size);
+        let (block, into) = block.zip(into).expect("blocks have a size");
         let runs = &self.mapping.runs;
         let next = runs.partition_point(|run| run.logical_end() <= block);
-        let bytes = |blocks: u64| blocks.saturating_mul(self.block_size);
-        let left = |end: u64| bytes(end).saturating_sub(self.at);
+        const INSIDE: &str = "runs lie inside of 2^48 blocks: see Collector";
+        let bytes =
+            |blocks: u64| blocks.checked_mul(self.block_size).expect(INSIDE);
+        let left =
+            |end: u64| bytes(end).checked_sub(self.at).expect("it is behind");
         match runs.get(next) {
             Some(run @ Run { unwritten: false, .. })
                 if run.logical <= block =>
             {
-                let within = block.saturating_sub(run.logical);
-                let physical = run.physical.saturating_add(within);
-                let place = bytes(physical).saturating_add(into);
-                (Some(place), left(run.logical_end()))
+                let place = block
+                    .checked_sub(run.logical)
+                    .and_then(|within| run.physical.checked_add(within))
+                    .and_then(|physical| bytes(physical).checked_add(into));
+                (Some(place.expect(INSIDE)), left(run.logical_end()))
             }
             Some(run) if run.logical <= block => {
                 (None, left(run.logical_end()))
@@ -169,7 +184,23 @@ impl Content<'_> {
     }
 }
 
-impl Read for Content<'_> {
+impl Content for File<'_> {
+    fn hole(&self) -> u64 {
+        match self.next() {
+            (None, len) => {
+                // Nothing is read past the end.
+                len.min(self.size.saturating_sub(self.at))
+            }
+            (Some(_), _) => 0,
+        }
+    }
+
+    fn skip(&mut self, len: u64) {
+        self.at = self.at.saturating_add(len).min(self.size);
+    }
+}
+
+impl Read for File<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let (place, run) = self.next();
         let left = self.size.saturating_sub(self.at).min(run);
@@ -179,7 +210,8 @@ impl Read for Content<'_> {
             Some(place) => self.device.read_at(place, part)?,
             None => part.fill(0),
         }
-        self.at = self.at.saturating_add(super::le::wide(len));
+        let next = self.at.checked_add(super::le::wide(len));
+        self.at = next.expect("no more than the size");
         Ok(len)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::inode::{Inode, ROOT_INO, Time};
 use super::path::Place;
 use super::{Ext4, Result};
-use crate::fs::FsErrorKind;
+use crate::fs::Structure;
 
 impl Ext4<'_> {
     /// Refuses inodes that belong to the file system itself.
@@ -13,10 +13,8 @@ impl Ext4<'_> {
         if inode.ino < self.sb.s_first_ino
             || inode.ino == self.sb.s_orphan_file_inum()
         {
-            return Err(FsErrorKind::Corrupt(format!(
-                "a name leads to the reserved inode {}",
-                inode.ino
-            )));
+            return Err(Structure::Inode(inode.ino)
+                .rule("reserved, but a name leads to it"));
         }
         Ok(())
     }
@@ -64,10 +62,7 @@ impl Ext4<'_> {
         while let Some(mut inode) = pending.pop() {
             self.check_ordinary(&inode)?;
             if !seen.insert(inode.ino) {
-                return Err(FsErrorKind::Corrupt(format!(
-                    "directory {} has two names",
-                    inode.ino
-                )));
+                return Err(Structure::Directory(inode.ino).rule("two names"));
             }
             let dir = self.open_dir(inode.ino)?;
             for link in self.links(&dir)? {

@@ -45,7 +45,8 @@ impl Ext4<'_> {
                 true => self.sb.s_inodes_per_group,
                 false => group.bg_itable_unused,
             };
-            let used = self.sb.s_inodes_per_group.saturating_sub(unused);
+            let used = self.sb.s_inodes_per_group.checked_sub(unused);
+            let used = used.expect("no more than there are: Group::check");
             let bytes = u64::from(used)
                 .saturating_mul(self.sb.s_inode_size.into())
                 .div_ceil(self.sb.block_size.into());
@@ -87,7 +88,8 @@ impl Ext4<'_> {
         for number in 0..self.sb.groups {
             let bitmap = self.block_bitmap(number)?;
             let start = self.group_start(number);
-            let blocks = self.group_end(number).saturating_sub(start);
+            let blocks = self.group_end(number).checked_sub(start);
+            let blocks = blocks.expect("groups begin inside");
             let found = clear_runs(&bitmap, blocks).into_iter();
             let found = found.map(|(at, len)| (start.saturating_add(at), len));
             runs.extend(found);
@@ -97,6 +99,8 @@ impl Ext4<'_> {
 
     fn bytes(&self, block: u64, count: u64) -> Range {
         let size = u64::from(self.sb.block_size);
-        (block.saturating_mul(size), count.saturating_mul(size))
+        let bytes = |blocks: u64| blocks.checked_mul(size);
+        let range = bytes(block).zip(bytes(count));
+        range.expect("inside of the device: see Superblock::size")
     }
 }

@@ -1,5 +1,6 @@
-use super::{super::FsErrorKind, dir::Directory, volume::Volume};
+use super::{dir::Directory, volume::Volume};
 use crate::disk::ReadAt;
+use crate::fs::{FsErrorKind, Structure};
 
 /// As PATH_MAX of Linux.
 const MAX_PATH: usize = 4096;
@@ -23,13 +24,12 @@ pub(super) fn check(
                 .ok()
                 .and_then(|cluster| seen.get_mut(cluster));
             if slot.is_none_or(|slot| std::mem::replace(slot, true)) {
-                return Err(FsErrorKind::Corrupt(format!(
-                    "{path}: cluster {cluster} belongs to another file too"
-                )));
+                return Err(Structure::Cluster(*cluster)
+                    .rule(format!("{path}: it belongs to another file too")));
             }
         }
         u64::try_from(chain.len())
-            .map_err(|_| FsErrorKind::Corrupt("a chain too long".to_owned()))
+            .map_err(|_| Structure::Cluster(first).rule("a chain too long"))
     };
     claim(volume.root_cluster, "/")?;
     // Directories are claimed before they are entered, so none comes twice.
@@ -47,12 +47,11 @@ pub(super) fn check(
                 None
             };
             if let Some(problem) = problem {
-                let what = format!("{path}: {problem}");
-                return Err(FsErrorKind::Corrupt(what));
+                return Err(Structure::Entry.rule(format!("{path}: {problem}")));
             }
             if path.len() > MAX_PATH {
                 let what = "directories nested too deep";
-                return Err(FsErrorKind::Corrupt(what.to_owned()));
+                return Err(Structure::FileSystem.rule(what));
             }
             if entry.is_dir {
                 waiting.push((entry.cluster, path));
@@ -80,7 +79,7 @@ fn same_fats(volume: &Volume, device: &dyn ReadAt) -> Result<(), FsErrorKind> {
         device.read_at(mirror, b).map_err(FsErrorKind::Io)?;
         if a != b {
             let what = "the two FATs differ: fsck.vfat may repair them";
-            return Err(FsErrorKind::Corrupt(what.to_owned()));
+            return Err(Structure::ClusterTable.rule(what));
         }
         at = at.saturating_add(65_536);
     }

@@ -1,5 +1,6 @@
-use super::{super::FsErrorKind, clock, volume::Volume};
+use super::{clock, volume::Volume};
 use crate::disk::ReadAt;
+use crate::fs::{FsErrorKind, Structure};
 
 /// Entries a directory may have, by the specification.
 const MAX_ENTRIES: usize = 65_536;
@@ -71,9 +72,8 @@ impl Directory {
             if start.saturating_add(len) / ENTRY
                 > MAX_ENTRIES.saturating_add(4096)
             {
-                return Err(FsErrorKind::Corrupt(format!(
-                    "the directory at cluster {first} has more than \
-                     {MAX_ENTRIES} entries"
+                return Err(Structure::Cluster(first).rule(format!(
+                    "a directory with more than {MAX_ENTRIES} entries"
                 )));
             }
             bytes.resize(start.saturating_add(len), 0);

@@ -1,5 +1,5 @@
 use super::{
-    super::{Editor, FsError, FsErrorKind, Meta},
+    super::{Editor, FsError, FsErrorKind, Meta, Structure},
     Fat, check, clock, components,
     dir::{Directory, ENTRY, Entry},
     pages::Pages,
@@ -51,10 +51,9 @@ impl<D: ReadAt> Fat<D> {
     fn edit(&mut self) -> Result<Fatfs<D>, FsErrorKind> {
         if !self.checked {
             if self.volume.is_dirty(&*self.pages)? {
-                return Err(FsErrorKind::Corrupt(
+                return Err(Structure::FileSystem.rule(
                     "the volume is marked dirty, it was not unmounted: \
-                     fsck.vfat has to check it first"
-                        .to_owned(),
+                     fsck.vfat has to check it first",
                 ));
             }
             check::check(&self.volume, &*self.pages)?;
@@ -72,7 +71,9 @@ impl<D: ReadAt> Fat<D> {
             FsOptions::new().time_provider(clock::clock(self.build_time));
         FileSystem::new(Cursor::new(Arc::clone(&self.pages)), options).map_err(
             |error| match error.kind() {
-                io::ErrorKind::Other => FsErrorKind::Corrupt(error.to_string()),
+                io::ErrorKind::Other => {
+                    Structure::FileSystem.rule(error.to_string())
+                }
                 _ => FsErrorKind::Io(error),
             },
         )
@@ -236,9 +237,11 @@ impl<D: ReadAt> Fat<D> {
             return Err(FsErrorKind::WrongKind("is a directory"));
         }
         let needed = self.volume.clusters_of(size);
+        let mut old_chain = Vec::new();
         match &old {
             Some(old) => {
                 let chain = self.volume.chain(&*self.pages, old.cluster)?;
+                old_chain.clone_from(&chain);
                 let has = u64::try_from(chain.len()).unwrap_or(0);
                 self.reserve(needed.saturating_sub(has), None)?;
             }
@@ -273,7 +276,41 @@ impl<D: ReadAt> Fat<D> {
             file.flush()
         };
         copy().map_err(FsErrorKind::Io)?;
-        fs.unmount().map_err(FsErrorKind::Io)
+        fs.unmount().map_err(FsErrorKind::Io)?;
+        self.wipe(&old_chain)?;
+        if old.is_some() {
+            self.wipe_slack(&self.existing(path)?)?;
+        }
+        Ok(())
+    }
+
+    /// Zeroes those of the clusters that are free now, so that nothing is
+    /// left of a file that was removed or replaced.
+    fn wipe(&self, clusters: &[u32]) -> Result<(), FsErrorKind> {
+        for &cluster in clusters {
+            if self.volume.is_free(&*self.pages, cluster)? {
+                self.zero_cluster(cluster)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Zeroes what is behind the end of a file in its last cluster.
+    fn wipe_slack(&self, file: &Entry) -> Result<(), FsErrorKind> {
+        let chain = self.volume.chain(&*self.pages, file.cluster)?;
+        let Some(last) = chain.last() else { return Ok(()) };
+        let used = match u64::from(file.size).checked_rem(self.volume.cluster) {
+            // Full, or none at all.
+            None | Some(0) => return Ok(()),
+            Some(used) => used,
+        };
+        let rest = self.volume.cluster.checked_sub(used);
+        let rest = rest.and_then(|rest| usize::try_from(rest).ok());
+        let at = self.volume.cluster_offset(*last).checked_add(used);
+        let (Some(rest), Some(at)) = (rest, at) else {
+            return Err(Structure::Cluster(*last).rule("past any device"));
+        };
+        self.write_page(at, &vec![0; rest])
     }
 
     fn make_directory(&mut self, path: &str) -> Result<(), FsErrorKind> {
@@ -337,10 +374,14 @@ impl<D: ReadAt> Fat<D> {
             all.extend(children);
             next = next.saturating_add(1);
         }
-        for (path, _) in all.iter().rev() {
+        let mut clusters = Vec::new();
+        for (path, entry) in all.iter().rev() {
+            let chain = self.volume.chain(&*self.pages, entry.cluster)?;
+            clusters.extend(chain);
             fs.root_dir().remove(path).map_err(FsErrorKind::Io)?;
         }
-        fs.unmount().map_err(FsErrorKind::Io)
+        fs.unmount().map_err(FsErrorKind::Io)?;
+        self.wipe(&clusters)
     }
 }
 

@@ -19,7 +19,9 @@ mod tree;
 mod usage;
 mod volume;
 
-use super::{DirEntry, FileKind, FsError, FsErrorKind, Meta, Reader, Stat};
+use super::{
+    DirEntry, FileKind, FsError, FsErrorKind, Meta, Reader, Stat, Structure,
+};
 use crate::disk::ReadAt;
 use dir::{Directory, Entry};
 use pages::Pages;
@@ -84,7 +86,7 @@ impl<D: ReadAt> Fat<D> {
         let clusters = u64::try_from(chain.len()).unwrap_or(u64::MAX);
         if clusters < self.volume.clusters_of(entry.size.into()) {
             let what = "fewer clusters than its size needs";
-            return Err(FsErrorKind::Corrupt(what.to_owned()));
+            return Err(Structure::Entry.rule(what));
         }
         let mut content = vec![0; size];
         let step = usize::try_from(self.volume.cluster).unwrap_or(usize::MAX);

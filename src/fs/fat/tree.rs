@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use super::{Fat, dir::Entry};
 use crate::disk::ReadAt;
 use crate::fs::tree::{Child, Node, Tree};
-use crate::fs::{FileKind, FsError, FsErrorKind};
+use crate::fs::{FileKind, FsError, FsErrorKind, Structure};
 
 fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
@@ -37,7 +37,7 @@ impl<D: ReadAt> Fat<D> {
         let entry = Entry::directory(cluster(parent)?);
         if entry.cluster == 0 && !root {
             let what = "a directory without a cluster";
-            return Err(FsErrorKind::Corrupt(what.to_owned()));
+            return Err(Structure::Entry.rule(what));
         }
         let entries = self.directory(&entry)?.entries(&self.volume);
         let child = |entry: &Entry| {
@@ -45,7 +45,7 @@ impl<D: ReadAt> Fat<D> {
             let path = parent.below(&name);
             let node = if name.is_empty() || name.contains(&b'/') {
                 let what = "no name, or one with `/` in it";
-                Err(FsErrorKind::Corrupt(what.to_owned()).at(&shown(&path)))
+                Err(Structure::Entry.rule(what).at(&shown(&path)))
             } else {
                 Ok(node(path, entry))
             };
@@ -64,7 +64,7 @@ impl<D: ReadAt> Fat<D> {
         let clusters = u64::try_from(chain.len()).unwrap_or(u64::MAX);
         if clusters < self.volume.clusters_of(file.size) {
             let what = "fewer clusters than its size needs";
-            return Err(FsErrorKind::Corrupt(what.to_owned()));
+            return Err(Structure::Entry.rule(what));
         }
         Ok(Content { fat: self, chain, size: file.size, at: 0 })
     }

@@ -1,5 +1,5 @@
-use super::super::FsErrorKind;
 use crate::disk::ReadAt;
+use crate::fs::{FsErrorKind, Structure};
 
 /// Where the parts of a FAT volume are (Microsoft's FAT specification,
 /// version 1.03). All offsets are in bytes from the start of the volume.
@@ -24,7 +24,7 @@ pub(super) struct Volume {
 const MAX_FAT: u64 = 64 << 20;
 
 fn corrupt(what: impl Into<String>) -> FsErrorKind {
-    FsErrorKind::Corrupt(what.into())
+    Structure::BootSector.rule(what)
 }
 
 impl Volume {
@@ -55,12 +55,16 @@ impl Volume {
         if reserved == 0 || !matches!(fats, 1 | 2) || fat_sectors == 0 {
             return Err(corrupt("FATs of the boot sector"));
         }
-        let bytes = |sectors: u64| sectors.saturating_mul(sector);
-        let root_len = entries.saturating_mul(32).next_multiple_of(sector);
+        // Numbers of 32 bits at most, of sectors of 4096 bytes at most.
+        const SMALL: &str = "far below 2^64";
+        let bytes = |sectors: u64| sectors.checked_mul(sector).expect(SMALL);
+        let root_len = entries.checked_mul(32).expect(SMALL);
+        let root_len = root_len.next_multiple_of(sector);
         let fat = bytes(reserved);
         let fat_len = bytes(fat_sectors);
-        let root = fat.saturating_add(fats.saturating_mul(fat_len));
-        let data = root.saturating_add(root_len);
+        let all_fats = fats.checked_mul(fat_len).expect(SMALL);
+        let root = fat.checked_add(all_fats).expect(SMALL);
+        let data = root.checked_add(root_len).expect(SMALL);
         let size = bytes(total);
         if size > device.size() || data >= size {
             return Err(corrupt(format!(
@@ -69,7 +73,8 @@ impl Volume {
             )));
         }
         let cluster = bytes(per_cluster);
-        let count = size.saturating_sub(data).checked_div(cluster);
+        let count =
+            size.checked_sub(data).and_then(|bytes| bytes.checked_div(cluster));
         let clusters = count
             .and_then(|count| u32::try_from(count).ok())
             .filter(|count| (1..0x0fff_fff5).contains(count))
@@ -79,8 +84,11 @@ impl Volume {
             4085..65525 => 16,
             _ => 32,
         };
-        let needed = u64::from(clusters).saturating_add(2);
-        if needed.saturating_mul(bits.into()).div_ceil(8) > fat_len {
+        let needed = u64::from(clusters)
+            .checked_add(2)
+            .and_then(|entries| entries.checked_mul(bits.into()))
+            .expect(SMALL);
+        if needed.div_ceil(8) > fat_len {
             return Err(corrupt("the FAT is too small"));
         }
         if wide != (bits == 32) || (wide != (entries == 0)) {
@@ -103,7 +111,7 @@ impl Volume {
             fats,
             root,
             root_len,
-            root_cluster: u32::try_from(root_cluster).unwrap_or(0),
+            root_cluster: u32::try_from(root_cluster).expect("four bytes"),
             fs_info: if wide { bytes(at(48, 2)) } else { 0 },
             data,
         })
@@ -182,9 +190,11 @@ impl Volume {
             return Ok(None);
         }
         if !self.is_cluster(value) {
-            return Err(corrupt(format!(
-                "cluster {cluster} is followed by {value}"
-            )));
+            return Err(Structure::Cluster(cluster).field(
+                "the number of the next cluster",
+                value,
+                "one of this volume",
+            ));
         }
         Ok(Some(value))
     }
@@ -199,16 +209,17 @@ impl Volume {
             return Ok(Vec::new());
         }
         if !self.is_cluster(first) {
-            return Err(corrupt(format!("a chain begins at cluster {first}")));
+            return Err(Structure::Cluster(first)
+                .rule("a chain begins there, outside of the volume"));
         }
         let mut chain = vec![first];
         let mut cluster = first;
         while let Some(next) = self.next(device, cluster)? {
             let len = u32::try_from(chain.len()).unwrap_or(u32::MAX);
             if len >= self.clusters {
-                return Err(corrupt(format!(
-                    "the chain of cluster {first} is a loop"
-                )));
+                return Err(
+                    Structure::Cluster(first).rule("its chain is a loop")
+                );
             }
             chain.push(next);
             cluster = next;

@@ -1,11 +1,6 @@
-use std::{
-    cmp::Ordering,
-    io::{self, Read},
-    iter::Peekable,
-    vec::IntoIter,
-};
+use std::{cmp::Ordering, io, iter::Peekable, vec::IntoIter};
 
-use super::{Child, Node, Tree, Walk, walk::Guard};
+use super::{Child, Content, Node, Tree, Walk, walk::Guard};
 use crate::fs::{FileKind, FsError};
 
 /// Files are compared in pieces of this many bytes.
@@ -238,9 +233,11 @@ impl<E> Comparison<'_, '_, E> {
             }
             FileKind::File if old.size != new.size => Ok(true),
             FileKind::File => {
-                let first = self.old.open(old).map_err(|e| (false, e))?;
-                let second = self.new.open(new).map_err(|e| (true, e))?;
-                let same = same_content(first, second);
+                let mut first =
+                    self.old.content(old).map_err(|e| (false, e))?;
+                let mut second =
+                    self.new.content(new).map_err(|e| (true, e))?;
+                let same = same_content(&mut *first, &mut *second);
                 same.map(|same| !same).map_err(|(second, error)| {
                     let node = if second { new } else { old };
                     (second, of_io(error, node))
@@ -260,16 +257,21 @@ fn of_io(error: io::Error, node: &Node) -> FsError {
     }
 }
 
-/// Returns whether two readers give the same bytes; an error comes with
-/// whether it is the second's.
-pub fn same_content(
-    mut first: impl Read,
-    mut second: impl Read,
+/// Returns whether two files hold the same bytes; an error comes with
+/// whether it is the second's. What is a hole in both is not read.
+fn same_content(
+    first: &mut dyn Content,
+    second: &mut dyn Content,
 ) -> Result<bool, (bool, io::Error)> {
     let (mut ours, mut theirs) = (vec![0; PIECE], vec![0; PIECE]);
     loop {
-        let read = fill(&mut first, &mut ours).map_err(|e| (false, e))?;
-        let other = fill(&mut second, &mut theirs).map_err(|e| (true, e))?;
+        let hole = first.hole().min(second.hole());
+        if hole > 0 {
+            first.skip(hole);
+            second.skip(hole);
+        }
+        let read = fill(first, &mut ours).map_err(|e| (false, e))?;
+        let other = fill(second, &mut theirs).map_err(|e| (true, e))?;
         if ours.get(..read) != theirs.get(..other) {
             return Ok(false);
         }
@@ -280,7 +282,7 @@ pub fn same_content(
 }
 
 /// Reads until the buffer is full, or to the end.
-fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+fn fill(reader: &mut dyn Content, buffer: &mut [u8]) -> io::Result<usize> {
     let mut used = 0usize;
     while let Some(room) = buffer.get_mut(used..).filter(|r| !r.is_empty()) {
         match reader.read(room) {

@@ -9,7 +9,7 @@ mod compare;
 mod path;
 mod walk;
 
-pub use compare::{Change, Difference, compare, same_content};
+pub use compare::{Change, Difference, compare};
 pub use path::{follow, resolve};
 pub use walk::{Found, Walk};
 
@@ -68,6 +68,33 @@ impl Node {
 /// An entry of a directory: its name, and what is there.
 pub type Child = (Vec<u8>, Result<Node, FsError>);
 
+/// The content of a file, whose holes can be passed over.
+pub trait Content: Read {
+    /// Returns how many bytes come next that are zero and not stored
+    /// anywhere; 0 where one is stored, and at the end.
+    fn hole(&self) -> u64;
+
+    /// Passes over `len` bytes of a hole.
+    fn skip(&mut self, len: u64);
+}
+
+/// Content of which no holes are known.
+struct Whole<R>(R);
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl<R: Read> Content for Whole<R> {
+    fn hole(&self) -> u64 {
+        0
+    }
+
+    fn skip(&mut self, _: u64) {}
+}
+
 /// A file system that is looked at as a whole.
 pub trait Tree {
     /// Returns its root.
@@ -77,8 +104,14 @@ pub trait Tree {
     /// `..`.
     fn list(&self, directory: &Node) -> Result<Vec<Child>, FsError>;
 
-    /// Opens a regular file. Errors of reading hold an [`FsError`].
+    /// Opens a regular file. Errors of reading hold an [`FsError`]. One that
+    /// is larger than its file system is refused: nobody waits for its end.
     fn open(&self, file: &Node) -> Result<Box<dyn Read + '_>, FsError>;
+
+    /// Opens a regular file of any size, to be read without its holes.
+    fn content(&self, file: &Node) -> Result<Box<dyn Content + '_>, FsError> {
+        Ok(Box::new(Whole(self.open(file)?)))
+    }
 
     /// Returns where a symbolic link leads.
     fn target(&self, link: &Node) -> Result<Vec<u8>, FsError>;

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use super::{Node, Tree};
-use crate::fs::{FileKind, FsError, FsErrorKind};
+use crate::fs::{FileKind, FsError, Structure};
 
 /// As PATH_MAX of Linux.
 const MAX_PATH: usize = 4096;
@@ -68,7 +68,7 @@ impl Guard {
     pub(super) fn enter(&mut self, node: &Node) -> Result<(), FsError> {
         let path = &node.path;
         let bad = |what: &str| {
-            let kind = FsErrorKind::Corrupt(what.to_owned());
+            let kind = Structure::FileSystem.rule(what);
             Err(kind.at(&String::from_utf8_lossy(path)))
         };
         if path.len() > MAX_PATH {
