@@ -243,36 +243,12 @@ choose_machine() {
     esac
 }
 
-<<<<<<< HEAD
-say "cargo test --test vm -- --ignored --skip long:: (virtual machines)"
-# The lab images are built from Debian's packages.
-if reason=$(sh tests/vm/lab/build.sh --mirror 2>&1); then
-    # An emulated processor keeps a core busy; a cluster is several of them.
-    cargo test --test vm -- --ignored --skip long:: --skip cluster:: \
-        --skip real:: --test-threads 2
-    cargo test --test vm cluster:: -- --ignored --skip long:: \
-        --test-threads 1
-    tier="$tier, and the virtual machines,"
-    # Programs that are in no package of Debian's: tests/real/README.md.
-    if [ -n "${PIFLASH_REAL:-}" ]; then
-        say "cargo test --test vm real:: -- --ignored (real Kubernetes)"
-        cargo test --test vm real:: -- --ignored --test-threads 1
-        tier="$tier and real Kubernetes"
-    else
-        echo "NOT RUN: real Kubernetes (PIFLASH_REAL is not set)"
-    fi
-else
-    echo "NOT RUN: virtual machines ($reason)"
-    tier="$tier, but NOT the virtual machines,"
-fi
-=======
 # Runs tests of booted cards: NAME of the part, then cargo's arguments.
 boot() {
     say "cards: $1"
     shift
     cargo test --test vm -- --ignored "$@"
 }
->>>>>>> dd246a8ad619888a65f7b205f65e71a64f6067e0
 
 boots() {
     say "kernel of User-Mode Linux"
@@ -291,11 +267,18 @@ boots() {
         ;;
     all)
         boot "first boots" --skip long:: --skip cluster:: \
-            --skip emulated:: --test-threads 2
+            --skip emulated:: --skip real:: --test-threads 2
         boot "clusters" cluster:: --skip long:: --test-threads 1
         # Not a second time where all of them were.
         [ "$machine" = qemu ] || boot "QEMU, with the cards' own kernels" \
             emulated:: --test-threads 2
+        # Programs that are in no package of Debian's: tests/real/README.md.
+        if [ -n "${PIFLASH_REAL:-}" ]; then
+            boot "real Kubernetes" real:: --test-threads 1
+            booted="$booted, with real Kubernetes too"
+        else
+            echo "NOT RUN: real Kubernetes (PIFLASH_REAL is not set)"
+        fi
         ;;
     long) boot "long" long:: --test-threads 1 ;;
     esac
