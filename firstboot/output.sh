@@ -18,7 +18,12 @@ run_logged() {
     shift
     (umask 077 && : >"$output")
     echo 0 >"$run/logged"
-    follow "$$" >/dev/null 2>&1 9>&- &
+    # A shell that keeps nothing of this one open, not even to come back to:
+    # where this one is killed, whoever reads from it sees the end.
+    (
+        exec >/dev/null 2>&1 9>&-
+        follow "$$"
+    ) &
     follower=$!
     code=0
     # Appended, so that the file may be made shorter meanwhile.

@@ -16,6 +16,10 @@ fn a_cut_loses_what_was_not_flushed() {
     assert!(node.boot.0 >= LOST + 65536, "{}", node.boot.0);
     let mut guest = node.power_on();
     guest.wait_for_ssh();
+    // Or its kernel would send no flush at all, and file systems that are
+    // sound on a card would be broken here.
+    let cache = guest.sh("cat /sys/block/vda/queue/write_cache");
+    assert_eq!(cache, "write back");
     // No flush of somebody else's comes in between: file systems have nothing
     // to write for as long.
     let write = |at: u64, flush: &str| {

@@ -85,9 +85,10 @@ edit() {
         fail "$1 is not as expected: is the source a newer one?"
 }
 
-# What `uml-card.c` adds, and two faults of User-Mode Linux: with several
-# processors the network driver takes the lock of a queue that a tap has not,
-# and the kubelet wants to read how fast a processor is.
+# What `uml-card.c` adds, and three faults: with several processors the
+# network driver takes the lock of a queue that a tap has not; the kubelet
+# wants to read how fast a processor is; and qemu-storage-daemon says that it
+# has no write cache where it has one, so that no flush would ever be sent.
 prepare() {
     cp "$here/uml-card.c" arch/um/drivers/card.c
     edit arch/um/drivers/Makefile '0,/^obj-y :=.*/s//&\nobj-y += card.o/' \
@@ -98,6 +99,9 @@ prepare() {
     edit arch/um/kernel/um_arch.c \
         's/^\tseq_printf(m, "mode\\t.*/&\n\tseq_printf(m, "cpu MHz\\t\\t: 1000.000\\n");/' \
         'cpu MHz'
+    edit drivers/block/virtio_blk.c \
+        '/^static int virtblk_get_cache_mode/,/^}/s/^\tif (err)$/\tif (err || !writeback)/' \
+        '^	if (err || !writeback)$'
     make -s ARCH=um KCONFIG_ALLCONFIG="$here/uml.config" allnoconfig
     grep '^CONFIG_.*=' "$here/uml.config" | while read -r line; do
         grep -qxF "$line" .config ||
