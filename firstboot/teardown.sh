@@ -49,31 +49,34 @@ keep() {
     done
 }
 
-# keep_files DIR...
-# Does so with the user's own files below directories that go: `files` of the
-# inventory, whose paths are in a list on the card.
-keep_files() {
+# files_below DIR...
+# The user's own files below directories: `files` of the inventory, whose
+# paths are in a list on the card. Without a leading /.
+files_below() {
     [ -e "$config/files" ] || return 0
     while IFS= read -r file; do
         for dir in "$@"; do
             case $file in
-            "$dir"/*) keep "${file#/}" || return 1 ;;
+            "$dir"/*) printf '%s\n' "${file#/}" ;;
             esac
         done
     done <"$config/files"
 }
 
+# keep_files DIR...
+# Puts the user's own files below directories that go out of the way too.
+keep_files() {
+    files_below "$@" | while IFS= read -r file; do
+        keep "$file" || exit 1
+    done
+}
+
 # return_files DIR...
 # Puts them back below directories that are not the cluster's alone.
 return_files() {
-    [ -e "$config/files" ] || return 0
-    while IFS= read -r file; do
-        for dir in "$@"; do
-            case $file in
-            "$dir"/*) move "$kept" "$root" "${file#/}" || return 1 ;;
-            esac
-        done
-    done <"$config/files"
+    files_below "$@" | while IFS= read -r file; do
+        move "$kept" "$root" "$file" || exit 1
+    done
 }
 
 # Puts all of it back into its place.
