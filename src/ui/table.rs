@@ -3,25 +3,26 @@
 pub struct Column {
     title: &'static str,
     right: bool,
+    optional: bool,
 }
 
 impl Column {
     /// A column of texts.
     #[must_use]
     pub fn left(title: &'static str) -> Self {
-        Self { title, right: false }
+        Self { title, right: false, optional: false }
     }
 
     /// A column of numbers, which end below each other.
     #[must_use]
     pub fn right(title: &'static str) -> Self {
-        Self { title, right: true }
+        Self { title, right: true, optional: false }
     }
 
-    /// What stands above it.
+    /// The same, but there only where a row has something in it.
     #[must_use]
-    pub fn title(&self) -> &'static str {
-        self.title
+    pub fn optional(self) -> Self {
+        Self { optional: true, ..self }
     }
 }
 
@@ -38,11 +39,17 @@ pub fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
         let cells = lines().map(|line| cell(line, at).chars().count());
         cells.max().unwrap_or_default()
     };
-    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let is_said = |at: usize| rows.iter().any(|row| !cell(row, at).is_empty());
+    let columns: Vec<(usize, &Column, usize)> = columns
+        .iter()
+        .enumerate()
+        .filter(|(at, column)| !column.optional || is_said(*at))
+        .map(|(at, column)| (at, column, width(at)))
+        .collect();
     let mut text = String::new();
     for line in lines() {
         let mut shown = Vec::new();
-        for (at, (column, width)) in columns.iter().zip(&widths).enumerate() {
+        for &(at, column, width) in &columns {
             let cell = cell(line, at);
             shown.push(if column.right {
                 format!("{cell:>width$}")
@@ -78,5 +85,23 @@ mod tests {
              short\n"
         );
         assert_eq!(table(&columns, &[]), "NAME  SIZE  X\n");
+    }
+
+    #[test]
+    fn an_optional_column_is_there_where_a_row_has_something_in_it() {
+        let columns = [
+            Column::left("NAME"),
+            Column::right("DAYS").optional(),
+            Column::left("X"),
+        ];
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let silent = [row(["a", "", "x"]), row(["b", "", "y"])];
+        assert_eq!(table(&columns, &silent), "NAME  X\na     x\nb     y\n");
+        let told = [row(["a", "", "x"]), row(["b", "5", "y"])];
+        assert_eq!(
+            table(&columns, &told),
+            "NAME  DAYS  X\na           x\nb        5  y\n"
+        );
+        assert_eq!(table(&columns, &[]), "NAME  X\n");
     }
 }

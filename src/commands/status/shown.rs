@@ -14,9 +14,6 @@ use crate::{
 
 /// Raised when a field changes its meaning or goes; not for new ones.
 const VERSION: u32 = 1;
-/// Columns that are there only where a node has something to say in them.
-const DAYS: &str = "CERT DAYS";
-const OUTPUT: &str = "OUTPUT";
 /// Characters that the table has for what a step prints.
 const WIDEST: usize = 60;
 
@@ -33,46 +30,20 @@ pub(super) fn text(known: &Known<'_>) -> String {
         Column::left("SINCE"),
         Column::left("CLUSTER"),
         Column::left("ERROR"),
-        Column::right(DAYS),
-        Column::left(OUTPUT),
+        Column::right("CERT DAYS").optional(),
+        Column::left("OUTPUT").optional(),
     ];
     let rows: Vec<Vec<String>> = known
         .nodes
         .iter()
         .map(|(node, answer)| row(known, node, answer.as_ref()))
         .collect();
-    let (columns, rows) = without_empty(columns.into(), rows);
     let mut text = table(&columns, &rows);
     for note in notes(known) {
         // Writing to a String cannot fail.
         let _ = write!(text, "\n{note}\n");
     }
     text
-}
-
-/// Leaves out the columns at the end in which no node has anything to say.
-fn without_empty(
-    columns: Vec<Column>,
-    rows: Vec<Vec<String>>,
-) -> (Vec<Column>, Vec<Vec<String>>) {
-    let is_said = |at: usize| {
-        let mut cells = rows.iter().filter_map(|row| row.get(at));
-        cells.any(|cell| !cell.is_empty())
-    };
-    let stays: Vec<bool> = columns
-        .iter()
-        .enumerate()
-        .map(|(at, column)| {
-            ![DAYS, OUTPUT].contains(&column.title()) || is_said(at)
-        })
-        .collect();
-    let columns = columns.into_iter().zip(&stays);
-    let columns = columns.filter_map(|(it, stays)| stays.then_some(it));
-    let rows = rows.into_iter().map(|row| {
-        let cells = row.into_iter().zip(&stays);
-        cells.filter_map(|(it, stays)| stays.then_some(it)).collect()
-    });
-    (columns.collect(), rows.collect())
 }
 
 fn row(known: &Known<'_>, node: &Node, answer: Option<&Answer>) -> Vec<String> {
