@@ -50,11 +50,7 @@ impl Cluster {
         groups: &[&str],
         vars: &[&str],
     ) -> Self {
-        let addresses: Vec<&str> = hosts.iter().map(|host| host.1).collect();
-        // User-Mode Linux has a bridge.
-        let switch = (Kind::of_test() == Kind::Emulator)
-            .then(|| Arc::new(Switch::start(&addresses)));
-        Self::on(switch, hosts, groups, vars)
+        Self::on(own_switch(hosts), hosts, groups, vars)
     }
 
     /// The same of real programs' cards, in a network of their own.
@@ -63,10 +59,7 @@ impl Cluster {
         groups: &[&str],
         vars: &[&str],
     ) -> Self {
-        let addresses: Vec<&str> = hosts.iter().map(|host| host.1).collect();
-        let switch = (Kind::of_test() == Kind::Emulator)
-            .then(|| Arc::new(Switch::start(&addresses)));
-        Self::of(Lab::Real, switch, hosts, groups, vars)
+        Self::of(Lab::Real, own_switch(hosts), hosts, groups, vars)
     }
 
     /// The same in a network that there is.
@@ -235,6 +228,13 @@ impl Cluster {
     pub fn downloads(&self) -> usize {
         self.releases.server.requests().len()
     }
+}
+
+/// What connects nodes in the emulator; User-Mode Linux has a bridge.
+fn own_switch(hosts: &[(&str, &str)]) -> Option<Arc<Switch>> {
+    let addresses: Vec<&str> = hosts.iter().map(|host| host.1).collect();
+    (Kind::of_test() == Kind::Emulator)
+        .then(|| Arc::new(Switch::start(&addresses)))
 }
 
 /// Waits for several, which come up side by side.
