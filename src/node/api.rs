@@ -4,9 +4,13 @@ use std::{collections::BTreeMap, error::Error, io, io::Read, time::Duration};
 
 use reqwest::{blocking::Client, redirect::Policy};
 use rustls::{ClientConfig, RootCertStore};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{kubeconfig::Kubeconfig, text::clean};
+use super::{
+    kubeconfig::Kubeconfig,
+    node_list::{NodeList, NodeObject},
+    text::clean,
+};
 
 /// Of all nodes, in bytes; a node has some 20 KiB, most of it names of
 /// container images.
@@ -140,9 +144,9 @@ impl Api {
         response.take(LARGEST).read_to_end(&mut body).map_err(|e| {
             ApiError::Silent { server: server.to_owned(), source: e.into() }
         })?;
-        let list: List = serde_json::from_slice(&body)
+        let list: NodeList = serde_json::from_slice(&body)
             .map_err(|e| malformed(clean(&e.to_string(), 100)))?;
-        Ok(list.items.into_iter().map(Item::registered).collect())
+        Ok(list.items.into_iter().map(registered).collect())
     }
 }
 
@@ -188,61 +192,14 @@ fn tls_error<'e>(
     tls_error(error.source()?)
 }
 
-#[derive(Deserialize)]
-struct List {
-    items: Vec<Item>,
-}
-
-/// As far as it matters here; see `Node` of Kubernetes' core/v1.
-#[derive(Deserialize)]
-struct Item {
-    metadata: Metadata,
-    #[serde(default)]
-    status: Status,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    name: String,
-}
-
-#[derive(Default, Deserialize)]
-struct Status {
-    #[serde(default)]
-    conditions: Vec<Condition>,
-    #[serde(rename = "nodeInfo", default)]
-    info: Info,
-}
-
-#[derive(Deserialize)]
-struct Condition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-    #[serde(default)]
-    message: String,
-}
-
-#[derive(Default, Deserialize)]
-struct Info {
-    #[serde(rename = "kubeletVersion", default)]
-    version: String,
-}
-
-impl Item {
-    fn registered(self) -> (String, Registered) {
-        let conditions = self.status.conditions;
-        let ready = conditions.iter().find(|c| c.kind == "Ready");
-        let (ready, why) = match ready {
-            Some(condition) if condition.status == "True" => {
-                (true, String::new())
-            }
-            Some(condition) => (false, clean(&condition.message, 200)),
-            None => (false, "its kubelet said nothing yet".to_owned()),
-        };
-        let version = clean(&self.status.info.version, 40);
-        (self.metadata.name, Registered { ready, why, version })
-    }
+fn registered(node: NodeObject) -> (String, Registered) {
+    let (ready, why) = match node.status.condition("Ready") {
+        Some(condition) if condition.status == "True" => (true, String::new()),
+        Some(condition) => (false, clean(&condition.message, 200)),
+        None => (false, "its kubelet said nothing yet".to_owned()),
+    };
+    let version = clean(&node.status.info.version, 40);
+    (node.metadata.name, Registered { ready, why, version })
 }
 
 #[cfg(test)]
@@ -260,9 +217,9 @@ mod tests {
               "conditions":[{"type":"Ready","status":"Unknown",
                 "message":"Kubelet stopped\u001b[2J posting"}]}},
             {"metadata":{"name":"node3"}}]}"#;
-        let list: List = serde_json::from_str(text).unwrap();
+        let list: NodeList = serde_json::from_str(text).unwrap();
         let nodes: BTreeMap<_, _> =
-            list.items.into_iter().map(Item::registered).collect();
+            list.items.into_iter().map(registered).collect();
         assert!(nodes["node1"].ready);
         assert_eq!(nodes["node1"].version, "v1.37.1+k3s1");
         assert!(!nodes["node2"].ready);

@@ -13,6 +13,7 @@ mod answer;
 mod api;
 pub mod down;
 mod kubeconfig;
+mod node_list;
 mod pool;
 mod ssh;
 pub mod text;

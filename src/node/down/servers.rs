@@ -7,9 +7,7 @@
 //! onto each Node whether its member votes (`pkg/etcd/etcd.go`,
 //! `EtcdIsVoter`, since 1.27).
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
+use super::super::node_list::{Metadata, NodeList, NodeObject};
 
 const LABEL: &str = "node-role.kubernetes.io/etcd";
 const FINALIZER: &str = "wrangler.cattle.io/managed-etcd-controller";
@@ -33,55 +31,16 @@ struct Server {
     tied: bool,
 }
 
-#[derive(Deserialize)]
-struct List {
-    items: Vec<Item>,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    metadata: Metadata,
-    #[serde(default)]
-    status: Status,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    name: String,
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
-    #[serde(default)]
-    finalizers: Vec<String>,
-}
-
-#[derive(Default, Deserialize)]
-struct Status {
-    #[serde(default)]
-    conditions: Vec<Condition>,
-}
-
-#[derive(Deserialize)]
-struct Condition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-}
-
 impl Server {
-    fn of(item: Item) -> Option<Self> {
-        let Metadata { name, labels, annotations, finalizers } = item.metadata;
+    fn of(node: NodeObject) -> Option<Self> {
+        let Metadata { name, labels, annotations, finalizers } = node.metadata;
         labels.contains_key(LABEL).then_some(())?;
-        let condition = |kind: &str| {
-            let mut conditions = item.status.conditions.iter();
-            let found = conditions.find(|c| c.kind == kind)?;
-            match found.status.as_str() {
+        let condition =
+            |kind: &str| match node.status.condition(kind)?.status.as_str() {
                 "True" => Some(true),
                 "False" => Some(false),
                 _ => None,
-            }
-        };
+            };
         let is_member = MEMBER.iter().all(|key| annotations.contains_key(*key));
         Some(Self {
             ready: condition("Ready") == Some(true),
@@ -106,7 +65,7 @@ impl Server {
 impl Servers {
     /// Reads what `kubectl get nodes --output=json` printed.
     pub(super) fn read(list: &str) -> Result<Self, String> {
-        let list: List = serde_json::from_str(list)
+        let list: NodeList = serde_json::from_str(list)
             .map_err(|error| format!("kubectl's list is none: {error}"))?;
         let servers = list.items.into_iter().filter_map(Server::of);
         Ok(Self { servers: servers.collect() })
