@@ -43,11 +43,6 @@ as_node() {
     timeout 120 kubectl --kubeconfig "$kubelet" --request-timeout=60s "$@"
 }
 
-# Seconds since the machine was started, whatever its clock does meanwhile.
-uptime_seconds() {
-    cut -d . -f 1 /proc/uptime
-}
-
 # wait_for SECONDS COMMAND...: waits for it to succeed.
 wait_for() {
     deadline=$(($(uptime_seconds) + $1))

@@ -15,11 +15,6 @@ join_only=$config/join-only
 # Written by `piflash-node begin`; gone after a reboot.
 begin_now=$run/begin
 
-# Seconds since the machine was started, whatever its clock does meanwhile.
-seconds_up() {
-    cut -d . -f 1 "$root/proc/uptime"
-}
-
 # ask_others FILE COMMAND: asks each server of FILE, one a line, by COMMAND;
 # the first one that answers is in `found`.
 ask_others() {
@@ -45,14 +40,14 @@ find_cluster() {
         limit=$join_wait
         then=$(head -n 1 "$join_only")
     fi
-    deadline=$(($(seconds_up) + limit))
+    deadline=$(($(uptime_seconds) + limit))
     told=
     until ask_others "$1" "$2"; do
         if [ -e "$begin_now" ] && [ ! -e "$join_only" ]; then
             echo "not waiting for others, as asked"
             return 1
         fi
-        minutes=$(((deadline - $(seconds_up) + 59) / 60))
+        minutes=$(((deadline - $(uptime_seconds) + 59) / 60))
         [ "$minutes" -gt 0 ] || return 1
         if [ "$minutes" != "$told" ]; then
             echo "asking ${names}whether the cluster is there, $minutes min" \

@@ -22,6 +22,11 @@ now() {
     date -u +%Y-%m-%dT%H:%M:%SZ
 }
 
+# Seconds since the machine was started, whatever its clock does meanwhile.
+uptime_seconds() {
+    cut -d . -f 1 "$root/proc/uptime"
+}
+
 # Puts files on the disk: their data, or all there is where sync takes no
 # names.
 flush() {
