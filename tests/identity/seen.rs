@@ -1,6 +1,6 @@
 //! Clusters that have been seen at work: no new card begins them again.
 
-use crate::support::env::Env;
+use crate::support::{env::Env, plan::four_nodes};
 
 const MARK: &str = "seen-at-work";
 
@@ -8,25 +8,12 @@ const MARK: &str = "seen-at-work";
 fn site(kind: &str, masters: usize, vars: &str) -> Env {
     let env = Env::new();
     let names: String = (1..=masters).map(|n| format!("node{n}: , ")).collect();
-    env.write(
-        "inventory.yml",
-        format!(
-            "all:
-  hosts:
-    node1: {{ansible_host: 192.168.71.21}}
-    node2: {{ansible_host: 192.168.71.22}}
-    node3: {{ansible_host: 192.168.71.23}}
-    node4: {{ansible_host: 192.168.71.24}}
-  children:
-    raspbian: {{hosts: {{node1: , node2: , node3: , node4: }}}}
-    {kind}_master: {{hosts: {{{names}}}}}
+    let groups = format!(
+        "    {kind}_master: {{hosts: {{{names}}}}}
     {kind}_worker: {{hosts: {{node4: }}}}
-  vars:
-    gateway: 192.168.71.1
-    ssh_authorized_keys: []
-{vars}"
-        ),
+"
     );
+    env.write("inventory.yml", four_nodes(&groups, vars));
     env
 }
 

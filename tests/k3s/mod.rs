@@ -8,29 +8,21 @@ mod refusals;
 
 use std::fs;
 
-use crate::support::{image::Case, oracle, plan::plan_of};
+use crate::support::{
+    image::Case,
+    oracle,
+    plan::{four_nodes, plan_of},
+};
 use piflash::plan::{Plan, PlanError};
 
 /// Three servers and an agent on Raspberry Pi OS; `vars` are lines of YAML
 /// with four spaces in front.
 pub fn inventory(vars: &str) -> String {
-    format!(
-        "all:
-  hosts:
-    node1: {{ansible_host: 192.168.71.21}}
-    node2: {{ansible_host: 192.168.71.22}}
-    node3: {{ansible_host: 192.168.71.23}}
-    node4: {{ansible_host: 192.168.71.24}}
-  children:
-    raspbian: {{hosts: {{node1: , node2: , node3: , node4: }}}}
-    raspberry_pi: {{children: {{raspbian: }}}}
-    k3s_server: {{hosts: {{node1: , node2: , node3: }}}}
-    k3s_agent: {{hosts: {{node4: }}}}
-  vars:
-    gateway: 192.168.71.1
-    ssh_authorized_keys: []
-{vars}"
-    )
+    let groups = "    raspberry_pi: {children: {raspbian: }}
+    k3s_server: {hosts: {node1: , node2: , node3: }}
+    k3s_agent: {hosts: {node4: }}
+";
+    four_nodes(groups, vars)
 }
 
 /// The same with one server, node1, and an agent, node4.

@@ -14,7 +14,7 @@ use std::{fs, path::Path};
 use crate::support::{
     image::Case,
     oracle,
-    plan::content,
+    plan::{content, four_nodes},
     releases::{APT_KEY, MANIFEST},
 };
 use piflash::{
@@ -27,23 +27,11 @@ use piflash::{
 /// Three masters and a worker on Raspberry Pi OS; `vars` are lines of YAML
 /// with four spaces in front.
 pub fn inventory(vars: &str) -> String {
-    format!(
-        "all:
-  hosts:
-    node1: {{ansible_host: 192.168.71.21}}
-    node2: {{ansible_host: 192.168.71.22}}
-    node3: {{ansible_host: 192.168.71.23}}
-    node4: {{ansible_host: 192.168.71.24}}
-  children:
-    raspbian: {{hosts: {{node1: , node2: , node3: , node4: }}}}
-    raspberry_pi: {{children: {{raspbian: }}}}
-    k8s_master: {{hosts: {{node1: , node2: , node3: }}}}
-    k8s_worker: {{hosts: {{node4: }}}}
-  vars:
-    gateway: 192.168.71.1
-    ssh_authorized_keys: []
-{vars}"
-    )
+    let groups = "    raspberry_pi: {children: {raspbian: }}
+    k8s_master: {hosts: {node1: , node2: , node3: }}
+    k8s_worker: {hosts: {node4: }}
+";
+    four_nodes(groups, vars)
 }
 
 /// The same with one master, node1, and a worker, node4.

@@ -9,6 +9,25 @@ use piflash::{
 };
 use std::fs;
 
+/// An inventory of four nodes on Raspberry Pi OS; `groups` and `vars` are
+/// lines of YAML with four spaces in front.
+pub fn four_nodes(groups: &str, vars: &str) -> String {
+    format!(
+        "all:
+  hosts:
+    node1: {{ansible_host: 192.168.71.21}}
+    node2: {{ansible_host: 192.168.71.22}}
+    node3: {{ansible_host: 192.168.71.23}}
+    node4: {{ansible_host: 192.168.71.24}}
+  children:
+    raspbian: {{hosts: {{node1: , node2: , node3: , node4: }}}}
+{groups}  vars:
+    gateway: 192.168.71.1
+    ssh_authorized_keys: []
+{vars}"
+    )
+}
+
 /// Plans node3 on the made image `case`; `vars` are lines of YAML with six
 /// spaces in front.
 pub fn plan(case: &Case, vars: &str) -> Result<Plan, PlanError> {
