@@ -1,10 +1,9 @@
 //! The lab images, and what is known of each.
 
-use crate::support::repository;
+use crate::{network, support::repository};
 use std::{
     env::consts,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 /// One file in `lab/`.
@@ -87,8 +86,8 @@ impl Lab {
 /// The directory that a script of `lab/` prints.
 pub fn script(name: &str, args: &[String]) -> Result<PathBuf, String> {
     let script = repository().join("tests/vm/lab").join(name);
-    let output =
-        Command::new("sh").arg(script).args(args).arg(cache()).output();
+    let mut command = network::outside("sh");
+    let output = command.arg(script).args(args).arg(cache()).output();
     let output = output.unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {

@@ -12,10 +12,10 @@ use crate::{
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::{
     cell::OnceCell,
-    fs,
+    fs::File,
     io::{Read, Write},
     net::Ipv4Addr,
-    os::fd::AsFd,
+    os::fd::{AsFd, AsRawFd},
     process::{Command, Stdio},
 };
 
@@ -33,15 +33,35 @@ pub fn mac_text(address: &str) -> String {
     mac(address).map(|byte| format!("{byte:02x}")).join(":")
 }
 
-/// Moves this thread into a network of its own, if it is not there yet.
-pub fn enter() {
-    thread_local! {
-        static ENTERED: OnceCell<()> = const { OnceCell::new() };
-    }
-    ENTERED.with(|entered| *entered.get_or_init(make));
+thread_local! {
+    /// The network that this thread was in before, once it is in its own.
+    static OUTSIDE: OnceCell<File> = const { OnceCell::new() };
 }
 
-fn make() {
+/// Moves this thread into a network of its own, if it is not there yet.
+pub fn enter() {
+    OUTSIDE.with(|outside| {
+        outside.get_or_init(make);
+    });
+}
+
+/// A program that is to run in the builder's own network, where package
+/// archives are reached, wherever this thread is.
+pub fn outside(program: &str) -> Command {
+    OUTSIDE.with(|outside| {
+        let Some(network) = outside.get() else {
+            return Command::new(program);
+        };
+        let (process, fd) = (std::process::id(), network.as_raw_fd());
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{process}/fd/{fd}")).arg(program);
+        command
+    })
+}
+
+/// Gives the network that this thread was in.
+fn make() -> File {
+    let outside = File::open("/proc/thread-self/ns/net").unwrap();
     // A namespace lives as long as somebody is in it: a program is first.
     let mut first = Command::new("unshare")
         .args(["--net", "sh", "-c", "echo; read -r done"])
@@ -52,8 +72,7 @@ fn make() {
     let mut newline = [0];
     let said = first.stdout.as_mut().unwrap().read(&mut newline).unwrap();
     assert_eq!(said, 1, "unshare --net fails: root is needed");
-    let namespace =
-        fs::File::open(format!("/proc/{}/ns/net", first.id())).unwrap();
+    let namespace = File::open(format!("/proc/{}/ns/net", first.id())).unwrap();
     let kind = Some(LinkNameSpaceType::Network);
     move_into_link_name_space(namespace.as_fd(), kind).unwrap();
     first.stdin.take().unwrap().write_all(b"\n").unwrap();
@@ -66,6 +85,7 @@ fn make() {
         ip(&format!("address add {address}/24 dev br0"));
     }
     ip("link set br0 up");
+    outside
 }
 
 fn ip(words: &str) {
