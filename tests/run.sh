@@ -219,8 +219,10 @@ with_privileges() {
     fi
 }
 
-# Which machine cards boot in, and why not in the better one: sets $machine.
+# Which machine cards boot in, and why not in the better one: sets $machine, and
+# $kernel where it is not the cards' own.
 choose_machine() {
+    kernel=
     machine=${PIFLASH_VM_MACHINE:-uml}
     reason="PIFLASH_VM_MACHINE says so"
     if [ "$machine" = uml ]; then
@@ -228,7 +230,7 @@ choose_machine() {
             machine=qemu reason="$(uname -m)"
         elif [ "$(id -u)" != 0 ]; then
             machine=qemu reason="not root: a network namespace is needed"
-        elif ! sh tests/vm/lab/kernel.sh >/dev/null; then
+        elif ! kernel=$(sh tests/vm/lab/kernel.sh); then
             machine=qemu reason="its kernel could not be built, see above"
         fi
     fi
@@ -241,6 +243,18 @@ choose_machine() {
         echo "WARNING: cards are $booted: this takes many times as long"
         ;;
     esac
+}
+
+# Builds the lab images of these names, two at a time. A test would build what
+# it needs as well, but then the time would count as the test's.
+build_images() {
+    say "lab images"
+    arch=amd64
+    [ "$(uname -m)" != aarch64 ] || arch=arm64
+    arch=${PIFLASH_VM_ARCH:-$arch}
+    [ "$machine" = uml ] || kernel=
+    printf '%s\n' "$@" | xargs -P 2 -I LAB \
+        sh tests/vm/lab/build.sh LAB "$arch" "${kernel:+$kernel/modules}"
 }
 
 # Runs tests of booted cards: NAME of the part, then cargo's arguments.
@@ -261,11 +275,14 @@ boots() {
     fi
     case $extent in
     ordinary)
+        build_images raspios-trixie kubernetes-trixie
         boot "an ordinary first boot, a cluster" --test-threads 1 --exact \
             ordinary::raspios_trixie \
             cluster::k3s::k3s_agents_come_before_their_server
         ;;
     all)
+        build_images raspios-trixie kubernetes-trixie raspios-bullseye \
+            ubuntu-24.04
         boot "first boots" --skip long:: --skip cluster:: \
             --skip emulated:: --skip real:: --test-threads 2
         boot "clusters" cluster:: --skip long:: --test-threads 1
