@@ -16,13 +16,15 @@ impl<D: ReadAt> Cursor<D> {
 
     /// Returns how much of `wanted` bytes is left before the end.
     fn left(&self, wanted: usize) -> usize {
+        // None where somebody has sought behind the end.
         let left = self.device.size().saturating_sub(self.position);
         usize::try_from(left).map_or(wanted, |left| left.min(wanted))
     }
 
     fn advance(&mut self, len: usize) {
-        let len = u64::try_from(len).unwrap_or(u64::MAX);
-        self.position = self.position.saturating_add(len);
+        let len = u64::try_from(len).expect("lengths in memory");
+        self.position =
+            self.position.checked_add(len).expect("no more than is left");
     }
 }
 

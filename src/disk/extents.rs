@@ -15,7 +15,9 @@ pub struct Extent {
 impl Extent {
     /// Returns the offset behind the last byte.
     pub fn end(&self) -> u64 {
-        self.offset.saturating_add(self.len)
+        self.offset
+            .checked_add(self.len)
+            .expect("extents lie inside of their device")
     }
 }
 
@@ -67,7 +69,10 @@ impl Iterator for Extents<'_> {
         while let Some(next) = self.step() {
             match next {
                 Ok(next) if next.zero == run.zero => {
-                    run.len = run.len.saturating_add(next.len);
+                    run.len = run
+                        .len
+                        .checked_add(next.len)
+                        .expect("extents lie inside of their device");
                 }
                 Ok(next) => {
                     self.ahead = Some(next);

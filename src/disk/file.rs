@@ -50,7 +50,8 @@ impl ReadAt for ImageFile {
         };
         let rest = self.size.checked_sub(offset).ok_or_else(past_end)?;
         let to = |end: u64, zero| {
-            let len = end.min(self.size).saturating_sub(offset);
+            let len = end.min(self.size).checked_sub(offset);
+            let len = len.expect("compared with both above and below");
             Ok(Extent { offset, len, zero })
         };
         match seek(&self.file, Data(offset)) {

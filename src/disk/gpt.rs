@@ -50,7 +50,7 @@ fn read_copy(disk: &dyn ReadAt, lba: u64) -> Result<Copy, String> {
         .checked_sub(1)
         .and_then(|before| before.checked_mul(SECTOR_SIZE))
         .ok_or("no room for it")?;
-    let len = SECTOR_SIZE.saturating_mul(2);
+    let len = SECTOR_SIZE.checked_mul(2).expect("two sectors");
     let window = Window::new(disk, start, len).map_err(|e| e.to_string())?;
     let mut header_cursor = super::Cursor::new(window);
     let header = read_header(&mut header_cursor, DEFAULT_SECTOR_SIZE)

@@ -9,7 +9,7 @@ const SCAN: usize = 4096;
 
 impl ReadAt for [u8] {
     fn size(&self) -> u64 {
-        u64::try_from(self.len()).unwrap_or(u64::MAX)
+        u64::try_from(self.len()).expect("64 bits at most")
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
@@ -35,7 +35,7 @@ impl ReadAt for [u8] {
             return Err(past_end());
         };
         for (_, more) in chunks.take_while(|(z, _)| *z == zero) {
-            len = len.saturating_add(more);
+            len = len.checked_add(more).expect("lengths in memory");
         }
         let len = u64::try_from(len).map_err(|_| past_end())?;
         Ok(Extent { offset, len, zero })

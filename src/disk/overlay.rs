@@ -11,6 +11,9 @@ use std::{
 /// The unit of copy-on-write, in bytes.
 pub const BLOCK_SIZE: usize = 4096;
 const BLOCK: u64 = 4096;
+/// Why places of changed blocks can be computed: they are blocks of the image,
+/// whose size is that of its base.
+const INSIDE: &str = "inside of the image";
 /// Blocks are kept in slabs, so that a large file is a few allocations.
 const SLAB_BLOCKS: usize = 256;
 const SLAB_SIZE: usize = 1 << 20;
@@ -98,7 +101,7 @@ impl Overlay {
                 Some((start, run))
                     if start.checked_add(*run) == Some(offset) =>
                 {
-                    *run = run.saturating_add(len);
+                    *run = run.checked_add(len).expect(INSIDE);
                 }
                 _ => runs.push((offset, len)),
             }
@@ -111,8 +114,9 @@ impl Overlay {
     pub fn held(&self) -> u64 {
         let changes = self.changes.read().unwrap_or_else(poisoned);
         u64::try_from(changes.slots.len())
-            .unwrap_or(u64::MAX)
-            .saturating_mul(BLOCK)
+            .ok()
+            .and_then(|blocks| blocks.checked_mul(BLOCK))
+            .expect(INSIDE)
     }
 
     /// Returns offset and length of a block; the last one may be short.
@@ -137,7 +141,7 @@ impl Overlay {
     ) -> io::Result<()> {
         match slot.checked_sub(self.memory_slots()) {
             None => {
-                let start = slab_offset(slot).saturating_add(within);
+                let start = slab_offset(slot, within);
                 let source = changes
                     .slabs
                     .get(slot / SLAB_BLOCKS)
@@ -167,7 +171,7 @@ impl Overlay {
                 if changes.slabs.len() <= slot / SLAB_BLOCKS {
                     changes.slabs.push(vec![0; SLAB_SIZE]);
                 }
-                let start = slab_offset(slot).saturating_add(within);
+                let start = slab_offset(slot, within);
                 changes
                     .slabs
                     .get_mut(slot / SLAB_BLOCKS)
@@ -228,8 +232,11 @@ fn poisoned<T>(error: PoisonError<T>) -> T {
     error.into_inner()
 }
 
-fn slab_offset(slot: usize) -> usize {
-    (slot % SLAB_BLOCKS).saturating_mul(BLOCK_SIZE)
+fn slab_offset(slot: usize, within: usize) -> usize {
+    (slot % SLAB_BLOCKS)
+        .checked_mul(BLOCK_SIZE)
+        .and_then(|start| start.checked_add(within))
+        .expect("a place in a slab")
 }
 
 fn spill_offset(spilled: usize, within: usize) -> io::Result<u64> {
@@ -242,7 +249,7 @@ fn spill_offset(spilled: usize, within: usize) -> io::Result<u64> {
 
 /// Returns how far into its block an offset is.
 fn within_block(offset: u64) -> usize {
-    usize::try_from(offset % BLOCK).unwrap_or(0)
+    usize::try_from(offset % BLOCK).expect("below a block's size")
 }
 
 impl ReadAt for Overlay {
@@ -284,20 +291,22 @@ impl ReadAt for Overlay {
         let rest = self.size.checked_sub(offset).ok_or_else(past_end)?;
         let changes = self.changes.read().unwrap_or_else(poisoned);
         let block = offset / BLOCK;
+        let bytes = |blocks: u64| blocks.checked_mul(BLOCK).expect(INSIDE);
         let mut following = changes.slots.range(block..).map(|(b, _)| *b);
         let mut next = following.next();
         if next == Some(block) {
             let mut end = block;
             while next == Some(end) {
-                end = end.saturating_add(1);
+                end = end.checked_add(1).expect(INSIDE);
                 next = following.next();
             }
-            let len = end.saturating_mul(BLOCK).saturating_sub(offset);
+            let len = bytes(end).checked_sub(offset).expect(INSIDE);
             return Ok(Extent { offset, len: len.min(rest), zero: false });
         }
-        let until = next.map_or(self.size, |next| next.saturating_mul(BLOCK));
+        let until = next.map_or(self.size, bytes);
         let base = self.base.extent_at(offset)?;
-        let len = base.len.min(rest).min(until.saturating_sub(offset));
+        let len =
+            base.len.min(rest).min(until.checked_sub(offset).expect(INSIDE));
         Ok(Extent { offset, len, zero: base.zero })
     }
 }
@@ -309,7 +318,10 @@ impl WriteAt for Overlay {
         let (mut position, mut rest) = (offset, buf);
         while !rest.is_empty() {
             let within = within_block(position);
-            let len = BLOCK_SIZE.saturating_sub(within).min(rest.len());
+            let len = BLOCK_SIZE
+                .checked_sub(within)
+                .expect("below a block's size")
+                .min(rest.len());
             let (now, later) = rest.split_at(len);
             self.write_block(&mut changes, position / BLOCK, within, now)?;
             let len = u64::try_from(len).map_err(|_| past_end())?;

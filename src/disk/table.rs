@@ -66,7 +66,9 @@ pub struct Partition {
 impl Partition {
     /// Returns the offset behind its last byte.
     pub fn end(&self) -> u64 {
-        self.start.saturating_add(self.len)
+        self.start
+            .checked_add(self.len)
+            .expect("partitions lie inside of the disk")
     }
 
     /// Returns whether it only holds logical partitions.

@@ -65,7 +65,10 @@ pub fn remove(text: &str, word: &str) -> String {
         if start == 0 {
             let after = edited.get(end..).unwrap_or_default();
             let rest = after.trim_start_matches([' ', '\t']);
-            end = edited.len().saturating_sub(rest.len());
+            end = edited
+                .len()
+                .checked_sub(rest.len())
+                .expect("parts of one text");
         }
         edited.replace_range(start..end, "");
     }
@@ -86,9 +89,10 @@ fn first_line(text: &str) -> Range<usize> {
     for line in text.split_inclusive('\n') {
         let content = line.trim_end_matches(['\n', '\r']);
         if !content.trim().is_empty() {
-            return start..start.saturating_add(content.len());
+            return start
+                ..start.checked_add(content.len()).expect("parts of one text");
         }
-        start = start.saturating_add(line.len());
+        start = start.checked_add(line.len()).expect("parts of one text");
     }
     0..0
 }

@@ -97,11 +97,11 @@ impl Reader for Ext4View {
         let mut used = 0;
         loop {
             // At most a block comes at a time.
-            let room = buffer.get_mut(used..).unwrap_or_default();
+            let room = buffer.get_mut(used..).expect("a piece at most");
             let read = file.read_bytes(room).map_err(error)?;
-            used = used.saturating_add(read).min(PIECE);
+            used = used.checked_add(read).expect("no more than there was room");
             if read == 0 || used == PIECE {
-                receive(buffer.get(..used).unwrap_or_default());
+                receive(buffer.get(..used).expect("a piece at most"));
                 used = 0;
             }
             if read == 0 {

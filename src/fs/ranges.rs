@@ -8,11 +8,16 @@ pub(super) fn join(ranges: impl IntoIterator<Item = Range>) -> Vec<Range> {
     sorted.sort_unstable();
     let mut joined: Vec<Range> = Vec::new();
     for (at, len) in sorted {
-        let end = at.saturating_add(len);
-        match joined.last_mut() {
-            Some((start, len)) if start.saturating_add(*len) >= at => {
-                let before = start.saturating_add(*len);
-                *len = before.max(end).saturating_sub(*start);
+        const INSIDE: &str = "ranges lie inside of a device";
+        let end = at.checked_add(len).expect(INSIDE);
+        let last = joined.last_mut().map(|(start, len)| {
+            let end = start.checked_add(*len).expect(INSIDE);
+            (*start, len, end)
+        });
+        match last {
+            Some((start, len, before)) if before >= at => {
+                let joined = before.max(end).checked_sub(start);
+                *len = joined.expect("sorted by their starts");
             }
             _ => joined.push((at, len)),
         }

@@ -286,6 +286,30 @@ fn clusters_that_are_not_blocks_are_corruption() {
 }
 
 #[test]
+fn fields_of_the_superblock_that_groups_contradict_are_corruption() {
+    for set in FEATURE_SETS {
+        let inodes = header(set.name, "Inode count:");
+        for (at, name, wrong) in [
+            // The kernel refuses these two as well.
+            (0x54, "s_first_ino", 10),
+            (0x54, "s_first_ino", inodes + 1),
+            (0x0C, "s_free_blocks_count", 7),
+            (0x0C, "s_free_blocks_count", 0xFFFF_FFFF),
+        ] {
+            let mut bytes = image(set.name);
+            patch(&mut bytes, at, |_| u32::try_from(wrong).unwrap());
+            let corruption = corruption(bytes);
+            assert_eq!(corruption.structure, Structure::Superblock);
+            let Fault::Field { name: found_in, found, .. } = corruption.fault
+            else {
+                panic!("{corruption:?}")
+            };
+            assert_eq!((found_in, found), (name, wrong), "{}", set.name);
+        }
+    }
+}
+
+#[test]
 fn wrong_checksums_found_later_are_corruption() {
     // Every metadata block in turn, wherever it lies.
     let clean = image("trixie");

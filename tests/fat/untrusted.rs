@@ -1,7 +1,7 @@
 use super::support::{BUILD_TIME, META, bytes, mcopy, mkfs, open};
 use piflash::{
     disk::Zeros,
-    fs::{Editor, Fat, FsErrorKind, Reader},
+    fs::{Editor, Fat, FsErrorKind, Reader, Structure},
 };
 use proptest::prelude::*;
 use std::sync::OnceLock;
@@ -131,6 +131,30 @@ fn a_wrong_count_of_free_clusters_is_put_right() {
         fat.write("/x", &Zeros(2000), META).unwrap();
         fat.commit().unwrap();
         super::support::Judged::clean(&bytes(&*memory));
+    }
+}
+
+#[test]
+fn a_sector_of_free_counts_that_is_elsewhere_is_not_written() {
+    let mut volume = volumes()[2].clone();
+    let data = volume.windows(11).position(|w| w == b"CMDLINE TXT").unwrap();
+    // The root directory is cluster 2, of one sector.
+    let cluster = u16::from_le_bytes([volume[data + 26], volume[data + 27]]);
+    let file = data / 512 + usize::from(cluster) - 2;
+    // A file that looks like such a sector.
+    volume.copy_within(512..1024, file * 512);
+    for sector in [0, 32, file, 0xFFFF] {
+        let sector = u16::try_from(sector).unwrap().to_le_bytes();
+        volume[48..50].copy_from_slice(&sector);
+        let (memory, mut fat) = open(volume.clone());
+        assert_eq!(fat.read("/cmdline.txt").unwrap().len(), 3000);
+        let error = fat.write("/x", &Zeros(2000), META).unwrap_err();
+        let FsErrorKind::Corrupt(corruption) = error.kind else {
+            panic!("{error:?}")
+        };
+        assert_eq!(corruption.structure, Structure::BootSector);
+        fat.commit().unwrap();
+        assert!(bytes(&*memory) == volume);
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) fn decode(
     let (mut offset, mut left) = (at, block.packed_len());
     while left > 0 {
         let len = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
-        let piece = piece.get_mut(..len).unwrap_or_default();
+        let piece = piece.get_mut(..len).expect("a piece at most");
         file.read_at(offset, piece).map_err(|e| XzError::io(offset, e))?;
         decoder.feed(piece).map_err(|e| fail(lzma(e)))?;
         let len = u64::try_from(len).expect("at most a piece");
@@ -100,15 +100,20 @@ impl Decoder {
             }
             let (read, written) =
                 (self.stream.total_in(), self.stream.total_out());
-            let space = self.content.get_mut(self.used..).unwrap_or_default();
+            let space = self.content.get_mut(self.used..);
+            let space = space.expect("no more than there was room");
             let status = self.stream.process(input, space, Action::Run)?;
             let read = step(self.stream.total_in(), read);
             let written = step(self.stream.total_out(), written);
-            input = input.get(read..).unwrap_or_default();
-            self.used = self.used.saturating_add(written);
+            input = input.get(read..).expect("no more than there was");
+            self.used = self
+                .used
+                .checked_add(written)
+                .expect("no more than there was room");
             self.ended = matches!(status, Status::StreamEnd);
             idle = match (read, written) {
-                (0, 0) => idle.saturating_add(1),
+                (0, 0) => u32::checked_add(idle, 1)
+                    .expect("IDLE_CALLS and one at most"),
                 _ => 0,
             };
         }
@@ -156,12 +161,12 @@ impl Encoder {
         while left > 0 {
             let len =
                 usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
-            let piece = piece.get_mut(..len).unwrap_or_default();
+            let piece = piece.get_mut(..len).expect("a piece at most");
             source.read_at(position, piece)?;
             run(&mut stream, piece, &mut out, Action::Run)?;
-            let len = u64::try_from(len).unwrap_or(left);
-            position = position.saturating_add(len);
-            left = left.saturating_sub(len);
+            let len = u64::try_from(len).expect("a piece at most");
+            position = position.checked_add(len).expect("it was read just now");
+            left = left.checked_sub(len).expect("no more than is left");
         }
         run(&mut stream, &[], &mut out, Action::Finish)?;
         strip(out, len)
@@ -218,9 +223,11 @@ fn run(
         }
         let read = step(stream.total_in(), read);
         let written = step(stream.total_out(), written);
-        input = input.get(read..).unwrap_or_default();
+        input = input.get(read..).expect("no more than there was");
         idle = match (read, written) {
-            (0, 0) => u32::saturating_add(idle, 1),
+            (0, 0) => {
+                u32::checked_add(idle, 1).expect("IDLE_CALLS and one at most")
+            }
             _ => 0,
         };
         if idle > IDLE_CALLS {
@@ -237,16 +244,18 @@ fn strip(mut stream: Vec<u8>, len: u64) -> io::Result<EncodedBlock> {
         return Err(io::Error::other("the xz encoder made no single block"));
     };
     let (unpadded, end) = (block.unpadded, block.packed_len());
-    let end =
-        usize::try_from(end).ok().and_then(|end| end.checked_add(HEADER_LEN));
-    if block.len != len || end.is_none_or(|end| end > stream.len()) {
-        return Err(io::Error::other("the xz encoder lost something"));
-    }
-    stream.truncate(end.unwrap_or(0));
+    let end = usize::try_from(end)
+        .ok()
+        .and_then(|end| end.checked_add(HEADER_LEN))
+        .filter(|end| block.len == len && *end <= stream.len())
+        .ok_or_else(|| io::Error::other("the xz encoder lost something"))?;
+    stream.truncate(end);
     stream.drain(..HEADER_LEN);
     Ok(EncodedBlock { bytes: stream, unpadded, len })
 }
 
 fn step(now: u64, before: u64) -> usize {
-    usize::try_from(now.saturating_sub(before)).unwrap_or(usize::MAX)
+    now.checked_sub(before)
+        .and_then(|step| usize::try_from(step).ok())
+        .expect("totals grow, by what is in memory")
 }

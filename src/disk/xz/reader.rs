@@ -118,7 +118,8 @@ impl XzImage {
 impl Cache {
     /// Returns the slot of a block, now the last one used.
     fn slot(&mut self, number: usize) -> Content {
-        self.clock = self.clock.saturating_add(1);
+        self.clock =
+            self.clock.checked_add(1).expect("far fewer calls than 2^64");
         let slot = self.slots.entry(number).or_default();
         slot.used = self.clock;
         Arc::clone(&slot.content)
@@ -131,14 +132,20 @@ impl Cache {
             && slot.len == 0
         {
             slot.len = len;
-            self.held = self.held.saturating_add(len);
+            self.held = self
+                .held
+                .checked_add(len)
+                .expect("sizes of blocks of one image");
         }
         while self.held > limit {
             let kept = self.slots.iter().filter(|(_, slot)| slot.len > 0);
             let oldest = kept.min_by_key(|(_, slot)| slot.used);
             let Some((&oldest, _)) = oldest else { break };
             if let Some(slot) = self.slots.remove(&oldest) {
-                self.held = self.held.saturating_sub(slot.len);
+                self.held = self
+                    .held
+                    .checked_sub(slot.len)
+                    .expect("it was added before");
             }
         }
     }
@@ -163,7 +170,9 @@ impl ReadAt for XzImage {
                 .ok_or_else(past_end)?;
             let len = source.len().min(rest.len());
             let (now, later) = rest.split_at_mut(len);
-            now.copy_from_slice(source.get(..len).unwrap_or_default());
+            now.copy_from_slice(
+                source.get(..len).expect("no longer than it is"),
+            );
             let len = u64::try_from(len).map_err(|_| past_end())?;
             position = position.checked_add(len).ok_or_else(past_end)?;
             rest = later;

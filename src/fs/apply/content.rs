@@ -46,8 +46,8 @@ impl<'c> Comparison<'c> {
             }
             Content::File(_) => self.hasher.update(found),
         }
-        let len = u64::try_from(found.len()).unwrap_or(u64::MAX);
-        self.at = self.at.saturating_add(len);
+        let len = u64::try_from(found.len()).expect("64 bits at most");
+        self.at = self.at.checked_add(len).expect("bytes of a file");
     }
 
     /// Returns the difference, if there is one.

@@ -80,7 +80,7 @@ impl<'b> Entries<'b> {
             let len = usize::try_from(u32_at(rest, VALUE_SIZE));
             let end = len.ok().and_then(|len| start.checked_add(len));
             let value = match end {
-                Some(end) if end == start => start..start,
+                Some(end) if end == start => 0..0,
                 Some(end) if end <= self.bytes.len() => start..end,
                 _ => return Err("a value outside of its place"),
             };
@@ -113,9 +113,10 @@ impl<'b> Entries<'b> {
         // Entries from the start, values from the end.
         let (mut at, mut end) = (self.first, self.bytes.len());
         for entry in kept {
-            let value = before.get(entry.value.clone()).unwrap_or(&[]);
-            let header = before.get(entry.at..).unwrap_or(&[]);
-            let header = header.get(..HEADER).unwrap_or(&[]);
+            let value =
+                before.get(entry.value.clone()).expect("checked by `all`");
+            let header = before.get(entry.at..).expect("checked by `all`");
+            let header = header.get(..HEADER).expect("checked by `all`");
             let size = value.len().next_multiple_of(4);
             let name_at = at.checked_add(HEADER);
             let next = name_at
@@ -155,7 +156,7 @@ impl<'b> Entries<'b> {
         let value = value.ok_or("a value outside of its place")?;
         set_acl_mode(value, mode)?;
         let sum = hash(&entry.name, value);
-        let entry = self.bytes.get_mut(entry.at..).unwrap_or_default();
+        let entry = self.bytes.get_mut(entry.at..).expect("checked by `all`");
         // In inodes the kernel stores none.
         if u32_at(entry, HASH) != 0 {
             put_u32(entry, HASH, sum);
@@ -167,7 +168,7 @@ impl<'b> Entries<'b> {
     pub(super) fn hash(&self) -> Result<u32, Wrong> {
         let mut sum = 0u32;
         for entry in self.all()? {
-            let rest = self.bytes.get(entry.at..).unwrap_or(&[]);
+            let rest = self.bytes.get(entry.at..).expect("checked by `all`");
             match u32_at(rest, HASH) {
                 0 => return Ok(0),
                 hash => sum = sum.rotate_left(16) ^ hash,

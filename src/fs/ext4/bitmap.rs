@@ -51,11 +51,17 @@ impl Ext4<'_> {
         let (start, end) = (self.group_start(number), self.group_end(number));
         for &(from, to) in self.tables_in(start, end) {
             for block in from.max(start)..to.min(end) {
-                set_bit(&mut bitmap, block.saturating_sub(start), true);
+                set_bit(
+                    &mut bitmap,
+                    block.checked_sub(start).expect("blocks of the group"),
+                    true,
+                );
             }
         }
-        let bits = u64::from(self.sb.block_size).saturating_mul(8);
-        for at in end.saturating_sub(start)..bits {
+        let bits = u64::from(self.sb.block_size)
+            .checked_mul(8)
+            .expect("32 bits times 8");
+        for at in end.checked_sub(start).expect("groups begin inside")..bits {
             set_bit(&mut bitmap, at, true);
         }
         bitmap
@@ -66,7 +72,9 @@ impl Ext4<'_> {
         let group = self.group(number)?;
         if group.has(INODE_UNINIT) {
             let mut bitmap = vec![0; index(self.sb.block_size)];
-            let bits = u64::from(self.sb.block_size).saturating_mul(8);
+            let bits = u64::from(self.sb.block_size)
+                .checked_mul(8)
+                .expect("32 bits times 8");
             for at in u64::from(self.sb.s_inodes_per_group)..bits {
                 set_bit(&mut bitmap, at, true);
             }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::INSIDE;
 use super::Result;
 use super::le::{index, wide};
 use crate::disk::WriteAt;
@@ -89,7 +90,7 @@ impl<'d> Blocks<'d> {
         bytes: &[u8],
     ) -> Result<()> {
         let count = wide(bytes.len()).div_ceil(self.size.into());
-        for block in start..start.saturating_add(count) {
+        for block in start..start.checked_add(count).expect(INSIDE) {
             self.forget(block);
         }
         self.device
@@ -111,10 +112,11 @@ impl<'d> Blocks<'d> {
             .read_at(self.offset(start)?, bytes)
             .map_err(FsErrorKind::Io)?;
         let count = wide(bytes.len()).div_ceil(self.size.into());
-        let end = start.saturating_add(count);
+        let end = start.checked_add(count).expect(INSIDE);
         for (block, held) in self.dirty.range(start..end) {
-            let at = index(block.saturating_sub(start))
-                .saturating_mul(index(self.size));
+            let at = index(block.checked_sub(start).expect(INSIDE))
+                .checked_mul(index(self.size))
+                .expect(INSIDE);
             if let Some(target) = bytes.get_mut(at..) {
                 let len = target.len().min(held.len());
                 let (target, held) = (target.get_mut(..len), held.get(..len));

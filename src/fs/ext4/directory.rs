@@ -7,7 +7,7 @@ use super::features::{DIR_INDEX, FILETYPE};
 use super::inode::{INDEX_FL, Inode, Time};
 use super::le::{index, u16_at, u32_at};
 use super::leaf::{self, Link, Record};
-use super::{Ext4, Result};
+use super::{Ext4, INSIDE, Result};
 use crate::fs::{FsErrorKind, Structure};
 
 /// A directory and where its blocks are.
@@ -40,7 +40,8 @@ impl Ext4<'_> {
         let inode = self.load_inode(ino)?;
         let mapping = self.mapping(&inode)?;
         let size = u64::from(self.sb.block_size);
-        let blocks = inode.i_size().checked_div(size).unwrap_or(0);
+        let blocks =
+            inode.i_size().checked_div(size).expect("blocks have a size");
         let dir = Directory { inode, mapping, blocks };
         if !dir.inode.is_dir() {
             return Err(FsErrorKind::WrongKind("not a directory"));
@@ -63,7 +64,9 @@ impl Ext4<'_> {
     /// Where the records of a block end.
     pub(super) fn leaf_end(&self) -> usize {
         let tail = if self.sb.metadata_csum() { leaf::TAIL } else { 0 };
-        index(self.sb.block_size).saturating_sub(tail)
+        index(self.sb.block_size)
+            .checked_sub(tail)
+            .expect("blocks have 1024 bytes or more")
     }
 
     pub(super) fn dir_seed(&self, dir: &Directory) -> u32 {
@@ -247,17 +250,18 @@ impl Ext4<'_> {
         match runs.last_mut() {
             Some(last)
                 if last.logical_end() == logical
-                    && last.physical.saturating_add(last.len) == physical =>
+                    && last.physical.checked_add(last.len).expect(INSIDE)
+                        == physical =>
             {
-                last.len = last.len.saturating_add(1);
+                last.len = last.len.checked_add(1).expect(INSIDE);
             }
             _ => runs.push(Run { logical, physical, len: 1, unwritten: false }),
         }
         let spare = std::mem::take(&mut dir.mapping.tree);
         self.write_extents(&mut dir.inode, &runs, spare)?;
-        dir.blocks = logical.saturating_add(1);
+        dir.blocks = logical.checked_add(1).expect(INSIDE);
         let size = u64::from(self.sb.block_size);
-        dir.inode.set_size(dir.blocks.saturating_mul(size));
+        dir.inode.set_size(dir.blocks.checked_mul(size).expect(INSIDE));
         dir.mapping = self.mapping(&dir.inode)?;
         Ok((logical, physical))
     }

@@ -6,6 +6,7 @@ use super::inode::{Inode, Time};
 use super::le::index;
 use super::leaf::{self, Link};
 use super::path::{Place, components};
+use super::space::no_space;
 use super::superblock::OFFSET;
 use super::{Ext4, Result};
 use crate::disk::ReadAt;
@@ -44,19 +45,18 @@ impl Ext4<'_> {
     /// Says early if `content` will not fit in place of `old`.
     fn check_space(&mut self, size: u64, old: &Mapping) -> Result<()> {
         let block = u64::from(self.sb.block_size);
-        let tree = u64::try_from(old.tree.len()).unwrap_or(0);
+        let tree = super::le::wide(old.tree.len());
+        // Compared with the groups, so that the sum is of real blocks.
+        self.survey()?;
         let available = self
             .sb
             .free_blocks()
-            .saturating_add(old.data_blocks())
-            .saturating_add(tree);
+            .checked_add(old.data_blocks())
+            .and_then(|sum| sum.checked_add(tree))
+            .expect("blocks of the file system, free or in use");
         let needed = size.div_ceil(block);
         if needed > available {
-            return Err(FsErrorKind::NoSpace {
-                what: "bytes",
-                needed: needed.saturating_mul(block),
-                available: available.saturating_mul(block),
-            });
+            return Err(no_space(needed, available, block));
         }
         Ok(())
     }
@@ -120,7 +120,9 @@ impl Ext4<'_> {
             let links = match parent.inode.i_links_count() {
                 // Not counted any more.
                 1 => 1,
-                links if links < MAX_LINKS => links.saturating_add(1),
+                links if links < MAX_LINKS => {
+                    links.checked_add(1).expect("below MAX_LINKS")
+                }
                 _ if many => 1,
                 _ => {
                     return Err(FsErrorKind::NoSpace {

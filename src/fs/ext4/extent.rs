@@ -133,8 +133,11 @@ impl<'a, 'd> Collector<'a, 'd> {
         {
             return self.corrupt("header of the extent tree");
         }
-        for entry in
-            node.get(HEADER..).unwrap_or(&[]).chunks_exact(ENTRY).take(entries)
+        for entry in node
+            .get(HEADER..)
+            .expect("it has its entries, see above")
+            .chunks_exact(ENTRY)
+            .take(entries)
         {
             if depth == 0 {
                 let ee_len = u16_at(entry, 4);

@@ -98,7 +98,10 @@ impl Ext4<'_> {
                 fill(&mut node, chunk, max, depth);
                 if self.sb.metadata_csum() {
                     let tail = tail_offset(&node);
-                    let sum = crc32c(seed, node.get(..tail).unwrap_or(&[]));
+                    let sum = crc32c(
+                        seed,
+                        node.get(..tail).expect("the tail is in the block"),
+                    );
                     put_u32(&mut node, tail, sum);
                 }
                 self.blocks.write(block, node);

@@ -154,8 +154,11 @@ fn checksum(raw: &[u8], group: u32, sb: &Superblock) -> u16 {
         split32(sum).1
     } else {
         let sum = crc16(crc16(!0, sb.uuid()), &number);
-        let sum = crc16(sum, raw.get(..0x1E).unwrap_or(&[]));
-        crc16(sum, raw.get(0x20..).unwrap_or(&[]))
+        let sum = crc16(
+            sum,
+            raw.get(..0x1E).expect("descriptors have 32 bytes or more"),
+        );
+        crc16(sum, raw.get(0x20..).expect("descriptors have 32 bytes or more"))
     }
 }
 

@@ -44,7 +44,7 @@ impl Node {
         let after = self
             .entries
             .get(1..)
-            .unwrap_or(&[])
+            .expect("at least one entry: see `load_node`")
             .partition_point(|entry| entry.0 <= hash);
         self.at = after;
     }
@@ -54,8 +54,12 @@ impl Ext4<'_> {
     /// Returns how many entries a node can hold.
     fn node_limit(&self, is_root: bool) -> usize {
         let at = if is_root { ROOT_ENTRIES } else { NODE_ENTRIES };
-        let room = index(self.sb.block_size).saturating_sub(at) / ENTRY;
-        room.saturating_sub(usize::from(self.sb.metadata_csum()))
+        let room = index(self.sb.block_size)
+            .checked_sub(at)
+            .expect("blocks have 1024 bytes or more")
+            / ENTRY;
+        room.checked_sub(usize::from(self.sb.metadata_csum()))
+            .expect("blocks have 1024 bytes or more")
     }
 
     /// Returns the place of a node's checksum and the checksum.
@@ -113,18 +117,21 @@ impl Ext4<'_> {
         self.verify_node(dir, logical, &bytes)?;
         let at = if is_root { ROOT_ENTRIES } else { NODE_ENTRIES };
         let limit = usize::from(u16_at(&bytes, at));
-        let count = usize::from(u16_at(&bytes, at.saturating_add(2)));
+        let count = usize::from(u16_at(
+            &bytes,
+            at.checked_add(2).expect("both far inside of a block"),
+        ));
         if limit != self.node_limit(is_root) || !(1..=limit).contains(&count) {
             return Err(wrong());
         }
         let entries: Vec<_> = bytes
             .get(at..)
-            .unwrap_or(&[])
+            .expect("a block is longer than its header")
             .chunks_exact(ENTRY)
             .take(count)
             .map(|entry| (u32_at(entry, 0), u32_at(entry, 4)))
             .collect();
-        let hashes = entries.get(1..).unwrap_or(&[]);
+        let hashes = entries.get(1..).expect("at least one entry, see above");
         if !hashes.is_sorted_by_key(|entry| entry.0) {
             return Err(wrong());
         }
@@ -142,8 +149,12 @@ impl Ext4<'_> {
         let mut at = start;
         for &(hash, block) in &node.entries {
             put_u32(&mut bytes, at, hash);
-            put_u32(&mut bytes, at.saturating_add(4), block);
-            at = at.saturating_add(ENTRY);
+            put_u32(
+                &mut bytes,
+                at.checked_add(4).expect("both far inside of a block"),
+                block,
+            );
+            at = at.checked_add(ENTRY).expect("both far inside of a block");
         }
         // The first entry's hash gives way to limit and count.
         let limit = self.node_limit(node.is_root);
@@ -151,7 +162,11 @@ impl Ext4<'_> {
         let count = node.entries.len();
         let count = u16::try_from(count).expect("a block holds 511");
         put_u16(&mut bytes, start, limit);
-        put_u16(&mut bytes, start.saturating_add(2), count);
+        put_u16(
+            &mut bytes,
+            start.checked_add(2).expect("both far inside of a block"),
+            count,
+        );
         if self.sb.metadata_csum()
             && let Some((place, sum)) =
                 self.node_checksum(dir, &bytes, node.is_root)
@@ -243,14 +258,16 @@ impl Ext4<'_> {
         path: &mut [Node],
         hash: u32,
     ) -> Result<bool> {
-        let more = path
-            .iter()
-            .rposition(|node| node.at.saturating_add(1) < node.entries.len());
+        let more = path.iter().rposition(|node| {
+            node.at.checked_add(1).expect("as many as a node holds")
+                < node.entries.len()
+        });
         let Some(level) = more else { return Ok(false) };
         let mut child = None;
         for (number, node) in path.iter_mut().enumerate().skip(level) {
             if number == level {
-                node.at = node.at.saturating_add(1);
+                node.at =
+                    node.at.checked_add(1).expect("as many as a node holds");
                 let from = node.entries.get(node.at).map_or(0, |e| e.0);
                 if from != hash | 1 {
                     return Ok(false);

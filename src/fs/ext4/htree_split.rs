@@ -36,13 +36,19 @@ impl Ext4<'_> {
         put(
             &mut root,
             0,
-            old.bytes.get(..DOTDOT.saturating_mul(2)).unwrap_or(&[]),
+            old.bytes
+                .get(..DOTDOT.checked_mul(2).expect("two records at the start"))
+                .unwrap_or(&[]),
         );
         put_u16(&mut root, 4, 12);
         let rest = size.checked_sub(DOTDOT);
         let rest = rest.and_then(|rest| u16::try_from(rest).ok());
         let rest = rest.expect("blocks have 1024 to 4096 bytes");
-        put_u16(&mut root, DOTDOT.saturating_add(4), rest);
+        put_u16(
+            &mut root,
+            DOTDOT.checked_add(4).expect("two records at the start"),
+            rest,
+        );
         let version = match self.sb.s_def_hash_version() {
             version @ 0..=2 => version,
             _ => DEFAULT_VERSION,
@@ -79,9 +85,10 @@ impl Ext4<'_> {
         let total: usize = links.iter().map(|(_, link)| link.size()).sum();
         let mut below = 0usize;
         let middle = links.iter().position(|(_, link)| {
-            below = below.saturating_add(link.size());
-            below.saturating_mul(2) > total
+            below = below.checked_add(link.size()).expect("names of one block");
+            below.checked_mul(2).expect("names of one block") > total
         });
+        // Without any record, see below.
         let last = links.len().saturating_sub(1);
         let at = middle.unwrap_or(0).clamp(1.min(last), last);
         let upper = links.split_off(at);
@@ -101,7 +108,10 @@ impl Ext4<'_> {
             self.store_leaf(dir, physical, leaf::build(size, end, &half));
         }
         let new = u32::try_from(new_logical).expect(NUMBERS);
-        parent.entries.insert(parent.at.saturating_add(1), (from, new));
+        parent.entries.insert(
+            parent.at.checked_add(1).expect("one of a few hundred"),
+            (from, new),
+        );
         self.store_node(dir, &parent)
     }
 
@@ -141,7 +151,10 @@ impl Ext4<'_> {
         let child = self.append_node(dir, upper)?;
         self.store_node(dir, &node)?;
         let child = u32::try_from(child.logical).expect(NUMBERS);
-        root.entries.insert(root.at.saturating_add(1), (from, child));
+        root.entries.insert(
+            root.at.checked_add(1).expect("one of a few hundred"),
+            (from, child),
+        );
         self.store_node(dir, &root)
     }
 }

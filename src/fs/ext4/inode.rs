@@ -130,8 +130,9 @@ impl Inode {
 
     pub(super) fn i_block(&self) -> &[u8] {
         self.raw
-            .get(I_BLOCK..I_BLOCK.saturating_add(I_BLOCK_SIZE))
-            .unwrap_or(&[])
+            .get(I_BLOCK..)
+            .and_then(|rest| rest.get(..I_BLOCK_SIZE))
+            .expect("inodes have 128 bytes or more: see Superblock")
     }
 
     pub(super) fn set_i_block(&mut self, bytes: &[u8]) {
@@ -177,7 +178,11 @@ impl Inode {
             Time::Modification => (0x10, 0x88),
             Time::Creation => (0x90, 0x94),
         };
-        let end = |at: usize| u16::try_from(at.saturating_add(4));
+        let end = |at: usize| {
+            u16::try_from(
+                at.checked_add(4).expect("places are those of the format"),
+            )
+        };
         let creation = matches!(which, Time::Creation);
         if creation && !end(at).is_ok_and(|end| self.has_extra(end)) {
             return;
@@ -191,8 +196,8 @@ impl Inode {
             // Two bits say how often 2^32 seconds are to be added to the
             // signed 32-bit value.
             let signed = i64::from(low.cast_signed());
-            let epoch = seconds.saturating_sub(signed) >> 32;
-            let epoch = u32::try_from(epoch & 3).unwrap_or(0);
+            let epoch = seconds.checked_sub(signed).expect("34 bits") >> 32;
+            let epoch = u32::try_from(epoch & 3).expect("two bits");
             put_u32(&mut self.raw, extra_at, epoch);
         }
     }
@@ -201,7 +206,7 @@ impl Inode {
         let low = i64::from(u32_at(&self.raw, 0x10).cast_signed());
         if self.has_extra(0x8C) {
             let epoch = i64::from(u32_at(&self.raw, 0x88) & 3);
-            low.saturating_add(epoch << 32)
+            low.checked_add(epoch << 32).expect("34 bits")
         } else {
             low
         }
@@ -236,7 +241,9 @@ impl Inode {
         size: u32,
         huge_file: bool,
     ) -> Result<()> {
-        let sectors = count.saturating_mul(u64::from(size / 512));
+        let sectors = count
+            .checked_mul(u64::from(size / 512))
+            .expect("blocks of the file system, eight sectors each");
         let (high, low) = split64(sectors);
         let high = u16::try_from(high).ok().filter(|&h| h == 0 || huge_file);
         let Some(high) = high else {
@@ -318,7 +325,9 @@ impl Ext4<'_> {
     pub(super) fn load_inode(&self, ino: u32) -> Result<Inode> {
         let (block, at) = self.inode_location(ino)?;
         let bytes = self.blocks.read(block)?;
-        let end = at.saturating_add(self.sb.s_inode_size.into());
+        let end = at
+            .checked_add(self.sb.s_inode_size.into())
+            .expect("a place in a block, and no more than a block");
         let Some(raw) = bytes.get(at..end) else {
             return Err(Structure::Inode(ino).rule("past the table"));
         };
@@ -329,7 +338,11 @@ impl Ext4<'_> {
         if inode.i_links_count() == 0 {
             return Err(Structure::Inode(ino).rule("in use but deleted"));
         }
-        let room = self.sb.s_inode_size.saturating_sub(128);
+        let room = self
+            .sb
+            .s_inode_size
+            .checked_sub(128)
+            .expect("inodes have 128 bytes or more: see Superblock");
         if inode.extra_isize() > room {
             return Err(Structure::Inode(ino).field(
                 "i_extra_isize",

@@ -23,9 +23,10 @@ impl Ext4<'_> {
             let bitmap = self.inode_bitmap(number)?;
             let base = number.checked_mul(self.sb.s_inodes_per_group);
             let base = base.expect("no more than s_inodes_count, 32 bits");
-            // Nothing is reserved in groups behind: 0 is meant.
-            let reserved = self.sb.s_first_ino.saturating_sub(1);
-            let from = reserved.saturating_sub(base);
+            let reserved = self.sb.s_first_ino.checked_sub(1);
+            let reserved = reserved.expect("11 or more: see Superblock");
+            // In groups behind nothing is reserved.
+            let from = reserved.checked_sub(base).unwrap_or(0);
             let free = first_clear(
                 &bitmap,
                 from.into(),
@@ -53,7 +54,7 @@ impl Ext4<'_> {
     fn blank_inode(&mut self, ino: u32) -> Inode {
         let (_, generation) =
             split64(mix(self.options.seed, self.created, ino));
-        self.created = self.created.saturating_add(1);
+        self.created = self.created.checked_add(1).expect("one for each inode");
         let size = self.sb.s_inode_size;
         let mut inode =
             Inode::new(ino, size, self.sb.extra_isize(), generation);

@@ -9,12 +9,12 @@ use crate::fs::Structure;
 
 /// Whether `group` begins with a copy of the superblock.
 fn has_superblock(sb: &Superblock, group: u32) -> bool {
-    let power_of = |base: u32| {
+    let power_of = |base: u64| {
         let mut power = base;
-        while power < group {
-            power = power.saturating_mul(base);
+        while power < u64::from(group) {
+            power = power.checked_mul(base).expect("32 bits times 7");
         }
-        power == group
+        power == u64::from(group)
     };
     if group == 0 {
         true
@@ -151,9 +151,9 @@ pub(super) fn first_clear(bitmap: &[u8], from: u64, to: u64) -> Option<u64> {
     while at < to {
         let byte = bitmap.get(index(at >> 3)).copied().unwrap_or(0xFF);
         if byte == 0xFF {
-            at = (at | 7).saturating_add(1);
+            at = (at | 7).checked_add(1).expect("bits of one group");
         } else if bit(bitmap, at) {
-            at = at.saturating_add(1);
+            at = at.checked_add(1).expect("bits of one group");
         } else {
             return Some(at);
         }

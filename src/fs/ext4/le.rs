@@ -5,10 +5,8 @@
 //! inodes of old), and is never written.
 
 fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    bytes
-        .get(at..at.saturating_add(N))
-        .and_then(|field| field.try_into().ok())
-        .unwrap_or([0; N])
+    let field = bytes.get(at..).and_then(<[u8]>::first_chunk);
+    field.copied().unwrap_or([0; N])
 }
 
 pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
@@ -68,5 +66,5 @@ pub(super) fn index(value: impl TryInto<usize>) -> usize {
 
 /// Converts a length; lengths in memory always fit.
 pub(super) fn wide(value: usize) -> u64 {
-    u64::try_from(value).unwrap_or(u64::MAX)
+    u64::try_from(value).expect("64 bits at most")
 }

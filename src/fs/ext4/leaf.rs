@@ -23,10 +23,15 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// Returns the name; none of a record that is unused.
     pub(super) fn name<'b>(&self, block: &'b [u8]) -> &'b [u8] {
-        let start = self.at.saturating_add(HEADER);
-        let end = start.saturating_add(self.name_len);
-        block.get(start..end).unwrap_or(&[])
+        if self.inode == 0 {
+            return &[];
+        }
+        let start = self.at.checked_add(HEADER).expect("both far below 2^32");
+        let end =
+            start.checked_add(self.name_len).expect("both far below 2^32");
+        block.get(start..end).expect("records lie inside of their block")
     }
 
     fn used(&self) -> usize {
@@ -50,7 +55,7 @@ impl Link {
 
 /// Returns the smallest record for a name of `len` bytes.
 fn space_for(len: usize) -> usize {
-    len.saturating_add(HEADER).next_multiple_of(4)
+    len.checked_add(HEADER).expect("both far below 2^32").next_multiple_of(4)
 }
 
 /// Returns the type field of an entry.
@@ -141,9 +146,10 @@ pub(super) fn insert(
     link: &Link,
 ) -> bool {
     let need = link.size();
-    let gap = records
-        .iter()
-        .find(|record| record.rec_len.saturating_sub(record.used()) >= need);
+    let gap = records.iter().find(|record| {
+        record.rec_len.checked_sub(record.used()).expect("both far below 2^32")
+            >= need
+    });
     let Some(record) = gap else { return false };
     let used = record.used();
     if used > 0 {

@@ -60,6 +60,9 @@ mod xattr;
 use crate::fs::FsErrorKind;
 pub(super) use summary::summary;
 
+/// Why places and lengths in blocks can be added, and have a size in bytes.
+const INSIDE: &str = "blocks inside of the file system and its device";
+
 type Result<T> = std::result::Result<T, FsErrorKind>;
 
 /// What edits depend on besides the edits themselves.

@@ -128,7 +128,9 @@ impl<'d> Ext4<'d> {
             for block in run.physical..end {
                 let bytes = self.blocks.read(block)?;
                 // The last eight bytes are a magic number and a checksum.
-                let slots = index(self.sb.block_size / 4).saturating_sub(2);
+                let slots = index(self.sb.block_size / 4)
+                    .checked_sub(2)
+                    .expect("blocks have 1024 bytes or more");
                 let used = bytes
                     .chunks_exact(4)
                     .take(slots)

@@ -58,7 +58,9 @@ impl Ext4<'_> {
             match inode.kind() {
                 FileKind::Directory => dir = self.open_dir(ino)?,
                 FileKind::Symlink => {
-                    links = links.saturating_add(1);
+                    links = links
+                        .checked_add(1)
+                        .expect("at most MAX_LINKS and one");
                     if links > MAX_LINKS {
                         return Err(FsErrorKind::BadPath(format!(
                             "it leads through more than {MAX_LINKS} links"
@@ -112,7 +114,11 @@ impl Ext4<'_> {
         let size = inode.i_size();
         if inode.is_fast_symlink() {
             let len = super::le::index(size);
-            return Ok(inode.i_block().get(..len).unwrap_or(&[]).to_vec());
+            return Ok(inode
+                .i_block()
+                .get(..len)
+                .expect("shorter than 60 bytes: see `is_fast_symlink`")
+                .to_vec());
         }
         if size >= self.sb.block_size.into() {
             return Err(Structure::Inode(inode.ino).field(

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::layout::bit;
 use super::le::index;
-use super::{Ext4, Result};
+use super::{Ext4, INSIDE, Result};
 use crate::fs::{FsErrorKind, Structure};
 
 /// A region worth beginning in has room for this many more blocks.
@@ -34,29 +34,31 @@ struct Stretches {
 
 impl Stretches {
     fn insert(&mut self, start: u64, len: u64) {
-        self.total = self.total.saturating_add(len);
+        self.total = self.total.checked_add(len).expect(INSIDE);
         let (mut start, mut len) = (start, len);
         let before = self.map.range(..start).next_back();
         if let Some((&at, &held)) = before
-            && at.saturating_add(held) == start
+            && at.checked_add(held).expect(INSIDE) == start
         {
             self.map.remove(&at);
             start = at;
-            len = len.saturating_add(held);
+            len = len.checked_add(held).expect(INSIDE);
         }
-        if let Some(held) = self.map.remove(&start.saturating_add(len)) {
-            len = len.saturating_add(held);
+        if let Some(held) =
+            self.map.remove(&start.checked_add(len).expect(INSIDE))
+        {
+            len = len.checked_add(held).expect(INSIDE);
         }
         self.map.insert(start, len);
     }
 
     /// Takes the first `len` blocks of the stretch at `start`.
     fn take(&mut self, start: u64, len: u64) {
-        if let Some(held) = self.map.remove(&start) {
-            self.total = self.total.saturating_sub(len);
-            if let Some(rest @ 1..) = held.checked_sub(len) {
-                self.map.insert(start.saturating_add(len), rest);
-            }
+        let held = self.map.remove(&start).expect("a stretch begins there");
+        self.total = self.total.checked_sub(len).expect(INSIDE);
+        let rest = held.checked_sub(len).expect("no more than was found");
+        if rest > 0 {
+            self.map.insert(start.checked_add(len).expect(INSIDE), rest);
         }
     }
 
@@ -78,7 +80,7 @@ impl Stretches {
             if len == 0 {
                 break;
             }
-            wanted = wanted.saturating_sub(len);
+            wanted = wanted.checked_sub(len).expect(INSIDE);
             self.take(start, len);
             taken.push((start, len));
         }
@@ -117,7 +119,7 @@ impl Space {
     fn give(&mut self, count: u64) -> Vec<Piece> {
         if let Some(start) = self.pick(count) {
             self.free.take(start, count);
-            self.cursor = start.saturating_add(count);
+            self.cursor = start.checked_add(count).expect(INSIDE);
             return vec![Piece { start, len: count, held_back: false }];
         }
         let mut pieces = Vec::new();
@@ -125,8 +127,10 @@ impl Space {
         for (list, held_back) in
             [(&mut self.free, false), (&mut self.freed, true)]
         {
-            for (start, len) in list.take_longest(count.saturating_sub(given)) {
-                given = given.saturating_add(len);
+            for (start, len) in
+                list.take_longest(count.checked_sub(given).expect(INSIDE))
+            {
+                given = given.checked_add(len).expect(INSIDE);
                 pieces.push(Piece { start, len, held_back });
             }
         }
@@ -161,7 +165,7 @@ impl Ext4<'_> {
             let blocks = blocks.expect("groups begin inside");
             let before = space.free.total;
             for (from, len) in clear_runs(&bitmap, blocks) {
-                let from = start.saturating_add(from);
+                let from = start.checked_add(from).expect(INSIDE);
                 if !self.is_data(from, len) {
                     return Err(Structure::BlockBitmap(number)
                         .rule("tables are marked as free"));
@@ -169,7 +173,7 @@ impl Ext4<'_> {
                 space.free.insert(from, len);
             }
             self.check_inodes(number)?;
-            let found = space.free.total.saturating_sub(before);
+            let found = space.free.total.checked_sub(before).expect(INSIDE);
             let count = self.group_mut(number)?.bg_free_blocks_count;
             if found != u64::from(count) {
                 return Err(Structure::GroupDescriptor(number).field(
@@ -178,6 +182,14 @@ impl Ext4<'_> {
                     found,
                 ));
             }
+        }
+        let free = self.sb.free_blocks();
+        if free != space.free.total {
+            return Err(Structure::Superblock.field(
+                "s_free_blocks_count",
+                free,
+                space.free.total,
+            ));
         }
         self.space = Some(space);
         Ok(())
@@ -193,11 +205,12 @@ impl Ext4<'_> {
         let zeros = vec![0; block];
         let mut buffer = Vec::new();
         for (start, len) in space.freed_runs() {
-            let end = start.saturating_add(len);
+            let end = start.checked_add(len).expect(INSIDE);
             let mut at = start;
             while at < end {
-                let count = end.saturating_sub(at).min(PIECE);
-                let bytes = count.saturating_mul(self.sb.block_size.into());
+                let count = end.checked_sub(at).expect(INSIDE).min(PIECE);
+                let bytes =
+                    count.checked_mul(self.sb.block_size.into()).expect(INSIDE);
                 buffer.resize(index(bytes), 0);
                 self.blocks.read_run(at, &mut buffer)?;
                 for (number, held) in (at..).zip(buffer.chunks(block)) {
@@ -205,7 +218,7 @@ impl Ext4<'_> {
                         self.blocks.write_zeros(number)?;
                     }
                 }
-                at = at.saturating_add(count);
+                at = at.checked_add(count).expect(INSIDE);
             }
         }
         Ok(())
@@ -219,13 +232,10 @@ impl Ext4<'_> {
         self.survey()?;
         let size = u64::from(self.sb.block_size);
         let space = self.space.as_mut().expect("surveyed just now");
-        let available = space.free.total.saturating_add(space.freed.total);
+        let available =
+            space.free.total.checked_add(space.freed.total).expect(INSIDE);
         if available < count {
-            return Err(FsErrorKind::NoSpace {
-                what: "bytes",
-                needed: count.saturating_mul(size),
-                available: available.saturating_mul(size),
-            });
+            return Err(no_space(count, available, size));
         }
         let pieces = space.give(count);
         for piece in &pieces {
@@ -262,26 +272,37 @@ impl Ext4<'_> {
     }
 }
 
+/// Of blocks of `size` bytes. What is needed may be absurd, and is only shown.
+pub(super) fn no_space(needed: u64, available: u64, size: u64) -> FsErrorKind {
+    FsErrorKind::NoSpace {
+        what: "bytes",
+        needed: needed.saturating_mul(size),
+        available: available.saturating_mul(size),
+    }
+}
+
 /// Returns the runs of clear bits among the first `bits`.
 pub(super) fn clear_runs(bitmap: &[u8], bits: u64) -> Vec<(u64, u64)> {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     let mut add = |at: u64, count: u64| match runs.last_mut() {
-        Some((start, len)) if start.saturating_add(*len) == at => {
-            *len = len.saturating_add(count);
+        Some((start, len))
+            if start.checked_add(*len).expect("bits of one group") == at =>
+        {
+            *len = len.checked_add(count).expect("bits of one group");
         }
         _ => runs.push((at, count)),
     };
     let mut at = 0u64;
     for &byte in bitmap {
-        let rest = bits.saturating_sub(at).min(8);
+        let rest = bits.checked_sub(at).expect("bits of one group").min(8);
         if byte == 0 && rest == 8 {
             add(at, 8);
         } else if byte != 0xFF {
             for within in (0..rest).filter(|&shift| !bit(&[byte], shift)) {
-                add(at.saturating_add(within), 1);
+                add(at.checked_add(within).expect("bits of one group"), 1);
             }
         }
-        at = at.saturating_add(8);
+        at = at.checked_add(8).expect("bits of one group");
         if at >= bits {
             break;
         }

@@ -84,6 +84,7 @@ pub(in crate::fs) fn summary(device: &dyn ReadAt) -> Result<Summary, FsError> {
         let high = if incompat & BIT64 != 0 { u32_at(&raw, high) } else { 0 };
         join32(high, u32_at(&raw, low))
     };
+    // Not checked yet: too large is as good as larger than any device.
     let bytes = |blocks: u64| blocks.saturating_mul(block_size);
     let size = bytes(wide(0x04, 0x150));
     let mut problems = problems(&raw, incompat, ro_compat);
@@ -115,7 +116,8 @@ pub(in crate::fs) fn summary(device: &dyn ReadAt) -> Result<Summary, FsError> {
 
 fn problems(raw: &[u8], incompat: u32, ro_compat: u32) -> Vec<String> {
     let s_state = u16_at(raw, 0x3A);
-    let sum = crc32c(!0, raw.get(..0x3FC).unwrap_or(&[]));
+    let sum =
+        crc32c(!0, raw.get(..0x3FC).expect("a superblock has 1024 bytes"));
     let found = [
         (incompat & RECOVER != 0, "its journal needs recovery"),
         (s_state & 1 == 0, "not unmounted"),

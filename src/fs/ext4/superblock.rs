@@ -88,7 +88,10 @@ impl Superblock {
             if u8_at(&raw, 0x175) != 1 {
                 return unsupported("a checksum type other than crc32c");
             }
-            let sum = crc32c(!0, raw.get(..0x3FC).unwrap_or(&[]));
+            let sum = crc32c(
+                !0,
+                raw.get(..0x3FC).expect("a superblock has 1024 bytes"),
+            );
             let found = u32_at(&raw, 0x3FC);
             if sum != found {
                 return Err(Structure::Superblock.checksum(found, sum));
@@ -134,7 +137,7 @@ impl Superblock {
                 "group descriptors of {s_desc_size} bytes"
             ));
         }
-        let bits = block_size.saturating_mul(8);
+        let bits = block_size.checked_mul(8).expect("at most 4096");
         for (name, n) in [
             ("s_blocks_per_group", s_blocks_per_group),
             ("s_inodes_per_group", s_inodes_per_group),
@@ -166,6 +169,11 @@ impl Superblock {
                 format_args!("a power of two from 128 to {block_size}");
             return wrong("s_inode_size", s_inode_size, expected);
         }
+        let s_first_ino = u32_at(&raw, 0x54);
+        if !(11..=s_inodes_count).contains(&s_first_ino) {
+            let expected = format_args!("11 to {s_inodes_count}");
+            return wrong("s_first_ino", s_first_ino, expected);
+        }
         let Some(data @ 1..) = s_blocks_count.checked_sub(s_first_data_block)
         else {
             return wrong("s_blocks_count", s_blocks_count, "at least one");
@@ -188,7 +196,10 @@ impl Superblock {
         let csum_seed = if features.has_incompat(CSUM_SEED) {
             u32_at(&raw, 0x270)
         } else {
-            crc32c(!0, raw.get(0x68..0x78).unwrap_or(&[]))
+            crc32c(
+                !0,
+                raw.get(0x68..0x78).expect("a superblock has 1024 bytes"),
+            )
         };
         Ok(Self {
             features,
@@ -198,7 +209,7 @@ impl Superblock {
             block_size,
             s_blocks_per_group,
             s_inodes_per_group,
-            s_first_ino: u32_at(&raw, 0x54).max(11),
+            s_first_ino,
             s_inode_size,
             s_desc_size,
             groups,
@@ -242,7 +253,7 @@ impl Superblock {
     }
 
     pub(super) fn uuid(&self) -> &[u8] {
-        self.raw.get(0x68..0x78).unwrap_or(&[])
+        self.raw.get(0x68..0x78).expect("a superblock has 1024 bytes")
     }
 
     pub(super) fn s_reserved_gdt_blocks(&self) -> u16 {
@@ -276,7 +287,10 @@ impl Superblock {
 
     /// Returns `i_extra_isize` for new inodes.
     pub(super) fn extra_isize(&self) -> u16 {
-        let room = self.s_inode_size.saturating_sub(128);
+        let room = self
+            .s_inode_size
+            .checked_sub(128)
+            .expect("inodes have 128 bytes or more");
         let want = u16_at(&self.raw, 0x15E);
         if (28..=room).contains(&want) && want.is_multiple_of(4) {
             want
@@ -310,7 +324,10 @@ impl Superblock {
     /// Computes the checksum anew, before writing.
     pub(super) fn seal(&mut self) {
         if self.metadata_csum() {
-            let sum = crc32c(!0, self.raw.get(..0x3FC).unwrap_or(&[]));
+            let sum = crc32c(
+                !0,
+                self.raw.get(..0x3FC).expect("a superblock has 1024 bytes"),
+            );
             put_u32(&mut self.raw, 0x3FC, sum);
         }
     }

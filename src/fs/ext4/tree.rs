@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use super::extent::{Mapping, Run};
 use super::inode::{Inode, ROOT_INO};
 use super::le::{index, u32_at};
-use super::{Ext4, Result};
+use super::{Ext4, INSIDE, Result};
 use crate::disk::WriteAt;
 use crate::fs::tree::{Child, Content, Node, Tree};
 use crate::fs::{FileKind, FsError, FsErrorKind, Structure};
@@ -160,7 +160,6 @@ impl File<'_> {
         let (block, into) = block.zip(into).expect("blocks have a size");
         let runs = &self.mapping.runs;
         let next = runs.partition_point(|run| run.logical_end() <= block);
-        const INSIDE: &str = "runs lie inside of 2^48 blocks: see Collector";
         let bytes =
             |blocks: u64| blocks.checked_mul(self.block_size).expect(INSIDE);
         let left =
@@ -189,13 +188,18 @@ impl Content for File<'_> {
         match self.next() {
             (None, len) => {
                 // Nothing is read past the end.
-                len.min(self.size.saturating_sub(self.at))
+                len.min(
+                    self.size
+                        .checked_sub(self.at)
+                        .expect("`at` is at most the size"),
+                )
             }
             (Some(_), _) => 0,
         }
     }
 
     fn skip(&mut self, len: u64) {
+        // Any length leads to the end at most.
         self.at = self.at.saturating_add(len).min(self.size);
     }
 }
@@ -203,9 +207,13 @@ impl Content for File<'_> {
 impl Read for File<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let (place, run) = self.next();
-        let left = self.size.saturating_sub(self.at).min(run);
+        let left = self
+            .size
+            .checked_sub(self.at)
+            .expect("`at` is at most the size")
+            .min(run);
         let len = index(left).min(buf.len());
-        let part = buf.get_mut(..len).unwrap_or_default();
+        let part = buf.get_mut(..len).expect("no longer than the buffer");
         match place {
             Some(place) => self.device.read_at(place, part)?,
             None => part.fill(0),
@@ -227,7 +235,8 @@ impl Ext4<'_> {
         let size = u64::from(self.sb.block_size);
         let runs = self.space.as_ref().map(super::space::Space::free_runs);
         let bytes = |(start, len): (u64, u64)| {
-            (start.saturating_mul(size), len.saturating_mul(size))
+            let at = |blocks: u64| blocks.checked_mul(size).expect(INSIDE);
+            (at(start), at(len))
         };
         Ok(runs.unwrap_or_default().into_iter().map(bytes).collect())
     }

@@ -29,7 +29,9 @@ impl Ext4<'_> {
             let links = parent.inode.i_links_count();
             // Two is `.` and the name itself; one means "too many to count".
             if links > 2 {
-                parent.inode.set_links(links.saturating_sub(1));
+                parent
+                    .inode
+                    .set_links(links.checked_sub(1).expect("more than two"));
             }
         } else {
             self.drop_link(inode)?;
@@ -48,7 +50,7 @@ impl Ext4<'_> {
         match inode.i_links_count() {
             0 | 1 => self.free_inode(&mut inode),
             links => {
-                inode.set_links(links.saturating_sub(1));
+                inode.set_links(links.checked_sub(1).expect("two or more"));
                 inode.set_time(Time::Change, self.options.now);
                 self.store_inode(&mut inode)
             }

@@ -2,7 +2,7 @@
 
 use super::group::INODE_UNINIT;
 use super::space::{REGION, clear_runs};
-use super::{Ext4, Result};
+use super::{Ext4, INSIDE, Result};
 use crate::fs::{FsError, Range, join};
 
 /// Tables and directories around new files, and free blocks for that many
@@ -48,11 +48,15 @@ impl Ext4<'_> {
             let used = self.sb.s_inodes_per_group.checked_sub(unused);
             let used = used.expect("no more than there are: Group::check");
             let bytes = u64::from(used)
-                .saturating_mul(self.sb.s_inode_size.into())
+                .checked_mul(self.sb.s_inode_size.into())
+                .expect("32 bits times 16")
                 .div_ceil(self.sb.block_size.into());
             // With room for new ones, but not in groups without any.
             let room = u64::from(used > 0);
-            runs.push((group.bg_inode_table, bytes.saturating_add(room)));
+            runs.push((
+                group.bg_inode_table,
+                bytes.checked_add(room).expect(INSIDE),
+            ));
         }
         for path in paths {
             let Some(inode) = self.find(path)?.filter(|i| i.is_dir()) else {
@@ -63,13 +67,13 @@ impl Ext4<'_> {
             runs.extend(mapping.tree.iter().map(|block| (*block, 1)));
         }
         let size = u64::from(self.sb.block_size);
-        let mut left = HOT_FREE.checked_div(size).unwrap_or(0);
+        let mut left = HOT_FREE.checked_div(size).expect("blocks have a size");
         let free = self.free_runs()?;
         // As new files take them: see `space`.
         for (at, len) in free.into_iter().filter(|(_, len)| *len >= REGION) {
             let len = len.min(left);
             runs.push((at, len));
-            left = left.saturating_sub(len);
+            left = left.checked_sub(len).expect("at most what is left");
         }
         let runs = runs.into_iter().filter(|(_, len)| *len > 0);
         Ok(join(runs.map(|(at, len)| self.bytes(at, len))))
@@ -78,8 +82,10 @@ impl Ext4<'_> {
     /// The block behind the superblock and the descriptors in use.
     fn first_tables_end(&self) -> u64 {
         super::group::descriptor_blocks(&self.sb)
-            .saturating_add(self.sb.s_first_data_block)
-            .saturating_add(1)
+            .checked_add(self.sb.s_first_data_block)
+            .expect(INSIDE)
+            .checked_add(1)
+            .expect(INSIDE)
     }
 
     /// Free blocks, `(start, count)`.
@@ -91,7 +97,8 @@ impl Ext4<'_> {
             let blocks = self.group_end(number).checked_sub(start);
             let blocks = blocks.expect("groups begin inside");
             let found = clear_runs(&bitmap, blocks).into_iter();
-            let found = found.map(|(at, len)| (start.saturating_add(at), len));
+            let found = found
+                .map(|(at, len)| (start.checked_add(at).expect(INSIDE), len));
             runs.extend(found);
         }
         Ok(join(runs))

@@ -1,4 +1,4 @@
-use super::{dir::Directory, volume::Volume};
+use super::{INSIDE, dir::Directory, volume::Volume};
 use crate::disk::ReadAt;
 use crate::fs::{FsErrorKind, Structure};
 
@@ -14,9 +14,17 @@ pub(super) fn check(
     volume: &Volume,
     device: &dyn ReadAt,
 ) -> Result<(), FsErrorKind> {
+    // It is written: elsewhere it would be other data.
+    if volume.bits == 32 && !(512..volume.fat).contains(&volume.fs_info) {
+        return Err(Structure::BootSector.field(
+            "the offset of the FSInfo sector",
+            volume.fs_info,
+            format_args!("one of the reserved sectors below {}", volume.fat),
+        ));
+    }
     same_fats(volume, device)?;
-    let count = usize::try_from(volume.clusters).unwrap_or(usize::MAX);
-    let mut seen = vec![false; count.saturating_add(2)];
+    let end = usize::try_from(volume.numbers().end).expect(INSIDE);
+    let mut seen = vec![false; end];
     let mut claim = |first: u32, path: &str| {
         let chain = volume.chain(device, first)?;
         for cluster in &chain {
@@ -69,19 +77,19 @@ fn same_fats(volume: &Volume, device: &dyn ReadAt) -> Result<(), FsErrorKind> {
     let (mut first, mut second) = ([0; 65_536], [0; 65_536]);
     let mut at = 0;
     while at < volume.fat_len {
-        let len = volume.fat_len.saturating_sub(at).min(65_536);
-        let len = usize::try_from(len).unwrap_or(0);
-        let a = first.get_mut(..len).unwrap_or_default();
-        let b = second.get_mut(..len).unwrap_or_default();
-        let offset = volume.fat.saturating_add(at);
-        let mirror = offset.saturating_add(volume.fat_len);
+        let len = volume.fat_len.checked_sub(at).expect(INSIDE).min(65_536);
+        let end = usize::try_from(len).expect("64 KiB");
+        let a = first.get_mut(..end).expect("64 KiB");
+        let b = second.get_mut(..end).expect("64 KiB");
+        let offset = volume.fat.checked_add(at).expect(INSIDE);
+        let mirror = offset.checked_add(volume.fat_len).expect(INSIDE);
         device.read_at(offset, a).map_err(FsErrorKind::Io)?;
         device.read_at(mirror, b).map_err(FsErrorKind::Io)?;
         if a != b {
             let what = "the two FATs differ: fsck.vfat may repair them";
             return Err(Structure::ClusterTable.rule(what));
         }
-        at = at.saturating_add(65_536);
+        at = at.checked_add(len).expect(INSIDE);
     }
     Ok(())
 }
@@ -95,20 +103,20 @@ pub(super) fn count_free(
     if volume.bits == 12 {
         for cluster in volume.numbers() {
             if volume.is_free(device, cluster)? {
-                free = free.saturating_add(1);
+                free = free.checked_add(1).expect(INSIDE);
             }
         }
         return Ok(free);
     }
     // A FAT32 may have a million entries: not one by one.
     let (width, first) = if volume.bits == 32 { (4, 8) } else { (2, 4) };
-    let mut left = usize::try_from(volume.clusters).unwrap_or(usize::MAX);
-    let mut at = volume.fat.saturating_add(first);
+    let mut left = usize::try_from(volume.clusters).expect(INSIDE);
+    let mut at = volume.fat.checked_add(first).expect(INSIDE);
     let mut buffer = [0; 65_536];
     while left > 0 {
         let count = left.min(16_384);
-        let bytes = count.saturating_mul(width);
-        let part = buffer.get_mut(..bytes).unwrap_or_default();
+        let bytes = count.checked_mul(width).expect(INSIDE);
+        let part = buffer.get_mut(..bytes).expect("four bytes each");
         device.read_at(at, part).map_err(FsErrorKind::Io)?;
         // The upper four bits of a FAT32 entry are reserved.
         let zeros = part
@@ -118,9 +126,11 @@ pub(super) fn count_free(
                 other => other.iter().all(|byte| *byte == 0),
             })
             .count();
-        free = free.saturating_add(u64::try_from(zeros).unwrap_or(0));
-        left = left.saturating_sub(count);
-        at = at.saturating_add(u64::try_from(bytes).unwrap_or(0));
+        free = free
+            .checked_add(u64::try_from(zeros).expect(INSIDE))
+            .expect(INSIDE);
+        left = left.checked_sub(count).expect(INSIDE);
+        at = at.checked_add(u64::try_from(bytes).expect(INSIDE)).expect(INSIDE);
     }
     Ok(free)
 }

@@ -38,13 +38,13 @@ fn date_time(seconds: i64) -> DateTime {
     let seconds = seconds.clamp(315_532_800, 4_354_819_198);
     let (year, month, day) = civil(seconds.div_euclid(DAY));
     let of_day = seconds.rem_euclid(DAY);
-    let small = |value: i64| u16::try_from(value).unwrap_or(0);
+    let small = |value: i64| u16::try_from(value).expect("clamped");
     DateTime {
         date: Date { year: small(year), month: small(month), day: small(day) },
         time: Time {
             hour: small(of_day / 3600),
             min: small(of_day / 60 % 60),
-            sec: small(of_day % 60 / 2).saturating_mul(2),
+            sec: small(of_day % 60 / 2).checked_mul(2).expect("below 60"),
             millis: 0,
         },
     }

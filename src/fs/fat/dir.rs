@@ -1,9 +1,11 @@
-use super::{clock, volume::Volume};
+use super::{INSIDE, clock, volume::Volume};
 use crate::disk::ReadAt;
 use crate::fs::{FsErrorKind, Structure};
 
 /// Entries a directory may have, by the specification.
 const MAX_ENTRIES: usize = 65_536;
+/// What the last cluster of such a directory may hold beside them.
+const READ_AT_MOST: usize = MAX_ENTRIES + 4096;
 pub(super) const ENTRY: usize = 32;
 
 /// A file or directory, as its directory names it.
@@ -67,17 +69,16 @@ impl Directory {
         };
         let mut bytes = Vec::new();
         for (offset, len) in parts {
-            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            let len = usize::try_from(len).expect(INSIDE);
             let start = bytes.len();
-            if start.saturating_add(len) / ENTRY
-                > MAX_ENTRIES.saturating_add(4096)
-            {
+            let end = start.checked_add(len).expect(INSIDE);
+            if end / ENTRY > READ_AT_MOST {
                 return Err(Structure::Cluster(first).rule(format!(
                     "a directory with more than {MAX_ENTRIES} entries"
                 )));
             }
-            bytes.resize(start.saturating_add(len), 0);
-            let part = bytes.get_mut(start..).unwrap_or_default();
+            bytes.resize(end, 0);
+            let part = bytes.get_mut(start..).expect("just made");
             device.read_at(offset, part).map_err(FsErrorKind::Io)?;
         }
         Ok(Self { bytes })
@@ -101,16 +102,16 @@ impl Directory {
         let mut free = 0usize;
         let mut count = 0usize;
         for (index, raw) in self.raw().enumerate() {
-            count = index.saturating_add(1);
+            count = index.checked_add(1).expect("entries in memory");
             free = match raw.first() {
-                Some(0xe5) => free.saturating_add(1),
+                Some(0xe5) => free.checked_add(1).expect("entries in memory"),
                 _ => 0,
             };
             if free == wanted {
-                return count.saturating_sub(free);
+                return count.checked_sub(free).expect("entries in memory");
             }
         }
-        count.saturating_sub(free)
+        count.checked_sub(free).expect("entries in memory")
     }
 
     /// Returns the entries, without `.`, `..`, volume label and deleted ones.
@@ -141,7 +142,8 @@ fn byte(raw: &[u8], at: usize) -> u8 {
 }
 
 fn word(raw: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([byte(raw, at), byte(raw, at.saturating_add(1))])
+    let next = at.checked_add(1).expect("places of the format");
+    u16::from_le_bytes([byte(raw, at), byte(raw, next)])
 }
 
 fn entry(volume: &Volume, raw: &[u8], long: Option<String>) -> Entry {
@@ -198,7 +200,7 @@ impl LongName {
         }
         const AT: [usize; 13] = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
         self.parts.push(AT.map(|at| word(raw, at)));
-        self.next = self.next.saturating_sub(1);
+        self.next = self.next.checked_sub(1).expect("checked just before");
     }
 
     /// Returns the name if it is whole and belongs to this entry.

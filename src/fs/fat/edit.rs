@@ -1,6 +1,6 @@
 use super::{
     super::{Editor, FsError, FsErrorKind, Meta, Structure},
-    Fat, check, clock, components,
+    Fat, INSIDE, check, clock, components,
     dir::{Directory, ENTRY, Entry},
     pages::Pages,
 };
@@ -60,7 +60,7 @@ impl<D: ReadAt> Fat<D> {
             if self.volume.bits == 32 {
                 // The count on the volume is a hint; ours is counted.
                 let free = check::count_free(&self.volume, &*self.pages)?;
-                let free = u32::try_from(free).unwrap_or(u32::MAX);
+                let free = u32::try_from(free).expect("28 bits");
                 if self.fs_info(488)? != free {
                     self.set_fs_info(488, free)?;
                 }
@@ -81,13 +81,13 @@ impl<D: ReadAt> Fat<D> {
 
     fn fs_info(&self, at: u64) -> Result<u32, FsErrorKind> {
         let mut word = [0; 4];
-        let at = self.volume.fs_info.saturating_add(at);
+        let at = self.volume.fs_info.checked_add(at).expect(INSIDE);
         self.pages.read_at(at, &mut word).map_err(FsErrorKind::Io)?;
         Ok(u32::from_le_bytes(word))
     }
 
     fn set_fs_info(&self, at: u64, value: u32) -> Result<(), FsErrorKind> {
-        let at = self.volume.fs_info.saturating_add(at);
+        let at = self.volume.fs_info.checked_add(at).expect(INSIDE);
         self.write_page(at, &value.to_le_bytes())
     }
 
@@ -111,22 +111,24 @@ impl<D: ReadAt> Fat<D> {
         }
         let directory = self.directory(&parent)?;
         let wanted = name.encode_utf16().count().div_ceil(13);
-        let wanted = wanted.saturating_add(1);
+        let wanted = wanted.checked_add(1).expect(INSIDE);
         let capacity = directory.bytes.len() / ENTRY;
-        let end = directory.room_for(wanted).saturating_add(wanted);
-        let missing = end.saturating_sub(capacity);
+        let end = directory.room_for(wanted).checked_add(wanted).expect(INSIDE);
+        // None where there is room already.
+        let missing = end.checked_sub(capacity).unwrap_or(0);
         let fixed = parent.cluster == 0 && self.volume.root_cluster == 0;
         if (fixed && missing > 0) || end > 65_536 {
+            // Fewer than are wanted where the end is past the limit.
             let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
             return Err(FsErrorKind::NoSpace {
                 what: "directory entries",
                 needed: number(wanted),
-                available: number(wanted.saturating_sub(missing)),
+                available: number(wanted.checked_sub(missing).expect(INSIDE)),
             });
         }
         self.clear_unused(&parent, &directory)?;
-        let bytes = missing.saturating_mul(ENTRY);
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let bytes = missing.checked_mul(ENTRY).expect(INSIDE);
+        let bytes = u64::try_from(bytes).expect(INSIDE);
         Ok(Place { parent, growth: self.volume.clusters_of(bytes) })
     }
 
@@ -137,8 +139,9 @@ impl<D: ReadAt> Fat<D> {
         entry: &Entry,
         directory: &Directory,
     ) -> Result<(), FsErrorKind> {
-        let used = directory.used().saturating_mul(ENTRY);
-        let unused = directory.bytes.get(used..).unwrap_or_default();
+        let used = directory.used().checked_mul(ENTRY).expect(INSIDE);
+        let unused =
+            directory.bytes.get(used..).expect("entries of these bytes");
         if unused.iter().all(|byte| *byte == 0) {
             return Ok(());
         }
@@ -146,21 +149,28 @@ impl<D: ReadAt> Fat<D> {
             0 => self.volume.root_cluster,
             cluster => cluster,
         };
-        let zeros = |from: usize, len: usize| vec![0; len.saturating_sub(from)];
+        let zeros = |from: usize, len: usize| {
+            vec![0; len.checked_sub(from).expect(INSIDE)]
+        };
         if first == 0 {
-            let used_bytes = u64::try_from(used).unwrap_or(u64::MAX);
-            let at = self.volume.root.saturating_add(used_bytes);
+            let used_bytes = u64::try_from(used).expect(INSIDE);
+            let at = self.volume.root.checked_add(used_bytes).expect(INSIDE);
             return self.write_page(at, &zeros(used, directory.bytes.len()));
         }
-        let step = usize::try_from(self.volume.cluster).unwrap_or(usize::MAX);
+        let step = usize::try_from(self.volume.cluster).expect(INSIDE);
         let chain = self.volume.chain(&*self.pages, first)?;
         let mut start = 0usize;
         for cluster in chain {
-            let from = used.saturating_sub(start).min(step);
-            let offset = u64::try_from(from).unwrap_or(u64::MAX);
-            let at = self.volume.cluster_offset(cluster).saturating_add(offset);
+            // All of a cluster that is behind the last entry.
+            let from = used.checked_sub(start).unwrap_or(0).min(step);
+            let offset = u64::try_from(from).expect(INSIDE);
+            let at = self
+                .volume
+                .cluster_offset(cluster)
+                .checked_add(offset)
+                .expect(INSIDE);
             self.write_page(at, &zeros(from, step))?;
-            start = start.saturating_add(step);
+            start = start.checked_add(step).expect(INSIDE);
         }
         Ok(())
     }
@@ -173,13 +183,16 @@ impl<D: ReadAt> Fat<D> {
         place: Option<&Place>,
     ) -> Result<(), FsErrorKind> {
         let growth = place.map_or(0, |place| place.growth);
-        let needed = clusters.saturating_add(growth);
+        let needed = clusters.checked_add(growth).expect(INSIDE);
         let free = self.free()?;
         if needed > free {
+            let bytes = |clusters: u64| {
+                clusters.checked_mul(self.volume.cluster).expect(INSIDE)
+            };
             return Err(FsErrorKind::NoSpace {
                 what: "bytes",
-                needed: needed.saturating_mul(self.volume.cluster),
-                available: free.saturating_mul(self.volume.cluster),
+                needed: bytes(needed),
+                available: bytes(free),
             });
         }
         if self.volume.bits != 32 || needed == 0 {
@@ -195,7 +208,7 @@ impl<D: ReadAt> Fat<D> {
         let in_root = place.is_some_and(|place| place.parent.cluster == 0);
         // A new directory takes its own cluster before its parent grows.
         let to_zero = if in_root && growth > 0 {
-            growth.saturating_add(1).min(needed)
+            growth.checked_add(1).expect(INSIDE).min(needed)
         } else {
             0
         };
@@ -210,14 +223,14 @@ impl<D: ReadAt> Fat<D> {
             }
             if zeroed < to_zero {
                 self.zero_cluster(cluster)?;
-                zeroed = zeroed.saturating_add(1);
+                zeroed = zeroed.checked_add(1).expect(INSIDE);
             }
         }
         Ok(())
     }
 
     fn zero_cluster(&self, cluster: u32) -> Result<(), FsErrorKind> {
-        let len = usize::try_from(self.volume.cluster).unwrap_or(0);
+        let len = usize::try_from(self.volume.cluster).expect(INSIDE);
         self.write_page(self.volume.cluster_offset(cluster), &vec![0; len])
     }
 
@@ -242,8 +255,10 @@ impl<D: ReadAt> Fat<D> {
             Some(old) => {
                 let chain = self.volume.chain(&*self.pages, old.cluster)?;
                 old_chain.clone_from(&chain);
-                let has = u64::try_from(chain.len()).unwrap_or(0);
-                self.reserve(needed.saturating_sub(has), None)?;
+                let has = u64::try_from(chain.len()).expect(INSIDE);
+                // Nothing more where the file gets shorter.
+                let more = needed.checked_sub(has).unwrap_or(0);
+                self.reserve(more, None)?;
             }
             None => self.reserve(needed, Some(&self.place(path)?))?,
         }
@@ -256,12 +271,12 @@ impl<D: ReadAt> Fat<D> {
             let mut buffer = vec![0; 64 << 10];
             let mut offset = 0;
             while offset < size {
-                let len = size.saturating_sub(offset).min(64 << 10);
-                let len = usize::try_from(len).unwrap_or(0);
-                let part = buffer.get_mut(..len).unwrap_or_default();
+                let len = size.checked_sub(offset).expect(INSIDE).min(64 << 10);
+                let end = usize::try_from(len).expect("64 KiB");
+                let part = buffer.get_mut(..end).expect("the buffer's size");
                 content.read_at(offset, part)?;
                 file.write_all(part)?;
-                offset = offset.saturating_add(64 << 10);
+                offset = offset.checked_add(len).expect(INSIDE);
             }
             if old.is_some() {
                 file.truncate()?;
@@ -335,7 +350,7 @@ impl<D: ReadAt> Fat<D> {
         entry: &Entry,
         parent: &Entry,
     ) -> Result<(), FsErrorKind> {
-        let len = usize::try_from(self.volume.cluster).unwrap_or(0);
+        let len = usize::try_from(self.volume.cluster).expect(INSIDE);
         let at = self.volume.cluster_offset(entry.cluster);
         let mut old = vec![0; len];
         self.pages.read_at(at, &mut old).map_err(FsErrorKind::Io)?;
@@ -372,7 +387,7 @@ impl<D: ReadAt> Fat<D> {
                 }
             }
             all.extend(children);
-            next = next.saturating_add(1);
+            next = next.checked_add(1).expect(INSIDE);
         }
         let mut clusters = Vec::new();
         for (path, entry) in all.iter().rev() {

@@ -29,6 +29,10 @@ use std::sync::Arc;
 pub(super) use summary::summary;
 use volume::Volume;
 
+/// Why offsets and lengths can be added: [`Volume::read`] compares them with
+/// the device's size, and a directory's entries are in memory.
+const INSIDE: &str = "inside of the volume and its device";
+
 /// A FAT volume, read and edited without a mount.
 ///
 /// Mode and owner do not exist on FAT: they are ignored, and read as 0755
@@ -82,14 +86,14 @@ impl<D: ReadAt> Fat<D> {
             return Err(FsErrorKind::WrongKind("is a directory"));
         }
         let chain = self.volume.chain(&*self.pages, entry.cluster)?;
-        let size = usize::try_from(entry.size).unwrap_or(usize::MAX);
-        let clusters = u64::try_from(chain.len()).unwrap_or(u64::MAX);
+        let size = usize::try_from(entry.size).expect("32 bits");
+        let clusters = u64::try_from(chain.len()).expect(INSIDE);
         if clusters < self.volume.clusters_of(entry.size.into()) {
             let what = "fewer clusters than its size needs";
             return Err(Structure::Entry.rule(what));
         }
         let mut content = vec![0; size];
-        let step = usize::try_from(self.volume.cluster).unwrap_or(usize::MAX);
+        let step = usize::try_from(self.volume.cluster).expect(INSIDE);
         for (part, cluster) in content.chunks_mut(step).zip(chain) {
             self.pages
                 .read_at(self.volume.cluster_offset(cluster), part)

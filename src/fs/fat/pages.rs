@@ -5,6 +5,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+/// Why places in pages can be computed: `visit` compares a range with the size.
+const INSIDE: &str = "inside of the volume";
 const PAGE: u64 = 4096;
 /// Clean pages kept: 8 MiB, the FATs of 512 MiB in clusters of 512 bytes.
 const CLEAN_LIMIT: usize = 2048;
@@ -63,23 +65,28 @@ impl<D: ReadAt> Pages<D> {
         let mut position = offset;
         while position < end {
             let number = position / PAGE;
-            let start = number.saturating_mul(PAGE);
-            let stop = start.saturating_add(PAGE).min(self.size);
+            let start = number.checked_mul(PAGE).expect(INSIDE);
+            let stop = start.checked_add(PAGE).expect(INSIDE).min(self.size);
             let page = cached.page(number, || {
-                let len = usize::try_from(stop.saturating_sub(start));
+                let len =
+                    usize::try_from(stop.checked_sub(start).expect(INSIDE));
                 let mut bytes = vec![0; len.map_err(|_| past_end())?];
                 self.device.read_at(start, &mut bytes)?;
                 Ok(bytes)
             })?;
-            let from = usize::try_from(position.saturating_sub(start));
-            let to = usize::try_from(stop.min(end).saturating_sub(start));
+            let from =
+                usize::try_from(position.checked_sub(start).expect(INSIDE));
+            let to = usize::try_from(
+                stop.min(end).checked_sub(start).expect(INSIDE),
+            );
             let (Ok(from), Ok(to)) = (from, to) else {
                 return Err(past_end());
             };
             each(page.bytes.get_mut(from..to).ok_or_else(past_end)?);
             if dirty && !page.dirty {
                 page.dirty = true;
-                cached.clean = cached.clean.saturating_sub(1);
+                cached.clean =
+                    cached.clean.checked_sub(1).expect("it was clean");
             }
             position = stop;
         }
@@ -100,7 +107,7 @@ impl Cached {
             }
             let page = Page { bytes: load()?, dirty: false };
             self.pages.insert(number, page);
-            self.clean = self.clean.saturating_add(1);
+            self.clean = self.clean.checked_add(1).expect(INSIDE);
         }
         self.pages
             .get_mut(&number)
@@ -115,7 +122,7 @@ impl<D: WriteAt> Pages<D> {
         let mut old = Vec::new();
         for (number, page) in &mut cached.pages {
             if page.dirty {
-                let start = number.saturating_mul(PAGE);
+                let start = number.checked_mul(PAGE).expect(INSIDE);
                 old.resize(page.bytes.len(), 0);
                 self.device.read_at(start, &mut old)?;
                 if old != page.bytes {

@@ -1,4 +1,4 @@
-use super::{check, pages::Pages, volume::Volume};
+use super::{INSIDE, check, pages::Pages, volume::Volume};
 use crate::disk::ReadAt;
 use crate::fs::{FsError, summary::Summary};
 
@@ -25,8 +25,9 @@ pub(in crate::fs) fn summary(device: &dyn ReadAt) -> Result<Summary, FsError> {
         block_size: volume.cluster,
         size: volume
             .cluster_offset(2)
-            .saturating_add(clusters.saturating_mul(volume.cluster)),
-        free: free.saturating_mul(volume.cluster),
+            .checked_add(clusters.checked_mul(volume.cluster).expect(INSIDE))
+            .expect(INSIDE),
+        free: free.checked_mul(volume.cluster).expect(INSIDE),
         inodes: None,
         problems,
         history: None,

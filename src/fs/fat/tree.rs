@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::{Fat, dir::Entry};
+use super::{Fat, INSIDE, dir::Entry};
 use crate::disk::ReadAt;
 use crate::fs::tree::{Child, Node, Tree};
 use crate::fs::{FileKind, FsError, FsErrorKind, Structure};
@@ -61,7 +61,7 @@ impl<D: ReadAt> Fat<D> {
             return Err(FsErrorKind::WrongKind("is a directory"));
         }
         let chain = self.volume.chain(&*self.pages, cluster(file)?)?;
-        let clusters = u64::try_from(chain.len()).unwrap_or(u64::MAX);
+        let clusters = u64::try_from(chain.len()).expect(INSIDE);
         if clusters < self.volume.clusters_of(file.size) {
             let what = "fewer clusters than its size needs";
             return Err(Structure::Entry.rule(what));
@@ -79,8 +79,10 @@ impl<D: ReadAt> Fat<D> {
             }
             let start = self.volume.cluster_offset(cluster);
             match ranges.last_mut() {
-                Some((at, len)) if at.saturating_add(*len) == start => {
-                    *len = len.saturating_add(size);
+                Some((at, len))
+                    if at.checked_add(*len).expect(INSIDE) == start =>
+                {
+                    *len = len.checked_add(size).expect(INSIDE);
                 }
                 _ => ranges.push((start, size)),
             }
@@ -128,17 +130,21 @@ impl<D: ReadAt> Read for Content<'_, D> {
     /// Reads what is left of one cluster, at most.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let volume = &self.fat.volume;
-        let number = self.at.checked_div(volume.cluster).unwrap_or(0);
-        let into = self.at.checked_rem(volume.cluster).unwrap_or(0);
-        let left = self.size.saturating_sub(self.at);
-        let left = left.min(volume.cluster.saturating_sub(into));
-        let len = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
-        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        let number = self.at.checked_div(volume.cluster);
+        let into = self.at.checked_rem(volume.cluster);
+        let (number, into) =
+            number.zip(into).expect("clusters have a size: see Volume");
+        let left = self.size.checked_sub(self.at).expect(INSIDE);
+        let left = left.min(volume.cluster.checked_sub(into).expect(INSIDE));
+        let len = usize::try_from(left).expect(INSIDE).min(buf.len());
+        let number = usize::try_from(number).expect(INSIDE);
         let Some(cluster) = self.chain.get(number) else { return Ok(0) };
-        let offset = volume.cluster_offset(*cluster).saturating_add(into);
-        let part = buf.get_mut(..len).unwrap_or_default();
+        let offset =
+            volume.cluster_offset(*cluster).checked_add(into).expect(INSIDE);
+        let part = buf.get_mut(..len).expect("no longer than the buffer");
         self.fat.pages.read_at(offset, part)?;
-        self.at = self.at.saturating_add(u64::try_from(len).unwrap_or(0));
+        let read = u64::try_from(len).expect(INSIDE);
+        self.at = self.at.checked_add(read).expect(INSIDE);
         Ok(len)
     }
 }

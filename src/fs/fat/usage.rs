@@ -1,6 +1,6 @@
 //! Which places are in use, and which are likely to be written by edits.
 
-use super::{Fat, volume::Volume};
+use super::{Fat, INSIDE, volume::Volume};
 use crate::{
     disk::ReadAt,
     fs::{DirEntry, FileKind, FsError, FsErrorKind, Range, Reader, join},
@@ -32,7 +32,8 @@ impl<D: ReadAt> Fat<D> {
     /// The volume contradicts itself, or cannot be read.
     pub fn hot_ranges(&self) -> Result<Vec<Range>, FsError> {
         let volume = &self.volume;
-        let mut ranges = vec![(0, volume.root.saturating_add(volume.root_len))];
+        let mut ranges =
+            vec![(0, volume.root.checked_add(volume.root_len).expect(INSIDE))];
         let mut chain = |first| -> Result<(), FsErrorKind> {
             let clusters = volume.chain(&*self.pages, first)?;
             let at = |c| (volume.cluster_offset(c), volume.cluster);
@@ -60,7 +61,7 @@ impl<D: ReadAt> Fat<D> {
             for (at, len) in free.iter().filter(|(at, _)| *at >= from) {
                 let len = (*len).min(left);
                 ranges.push((*at, len));
-                left = left.saturating_sub(len);
+                left = left.checked_sub(len).expect("at most what is left");
                 if left == 0 {
                     break;
                 }
@@ -74,7 +75,7 @@ impl<D: ReadAt> Fat<D> {
         if self.volume.bits != 32 {
             return Ok(0);
         }
-        let at = self.volume.fs_info.saturating_add(492);
+        let at = self.volume.fs_info.checked_add(492).expect(INSIDE);
         let mut raw = [0; 4];
         self.pages.read_at(at, &mut raw).map_err(FsErrorKind::Io)?;
         let cluster = u32::from_le_bytes(raw);
@@ -95,8 +96,10 @@ fn free(
         }
         let at = volume.cluster_offset(cluster);
         match ranges.last_mut() {
-            Some((start, len)) if start.saturating_add(*len) == at => {
-                *len = len.saturating_add(volume.cluster);
+            Some((start, len))
+                if start.checked_add(*len).expect(INSIDE) == at =>
+            {
+                *len = len.checked_add(volume.cluster).expect(INSIDE);
             }
             _ => ranges.push((at, volume.cluster)),
         }

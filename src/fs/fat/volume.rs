@@ -16,6 +16,8 @@ pub(super) struct Volume {
     pub(super) root_len: u64,
     /// The first cluster of FAT32's root directory; 0 on FAT12 and FAT16.
     pub(super) root_cluster: u32,
+    /// Where FAT32's FSInfo sector should be; [`super::check::check`] looks
+    /// at whether it can be there.
     pub(super) fs_info: u64,
     data: u64,
 }
@@ -137,20 +139,19 @@ impl Volume {
     /// Returns where a cluster of the data area is.
     pub(super) fn cluster_offset(&self, cluster: u32) -> u64 {
         u64::from(cluster)
-            .saturating_sub(2)
-            .saturating_mul(self.cluster)
-            .saturating_add(self.data)
+            .checked_sub(2)
+            .and_then(|number| number.checked_mul(self.cluster))
+            .and_then(|offset| offset.checked_add(self.data))
+            .expect("a cluster's number, from 2 on")
     }
 
     /// Returns how many clusters `len` bytes take.
     pub(super) fn clusters_of(&self, len: u64) -> u64 {
-        len.checked_add(self.cluster.saturating_sub(1))
-            .and_then(|len| len.checked_div(self.cluster))
-            .unwrap_or(u64::MAX)
+        len.div_ceil(self.cluster)
     }
 
     pub(super) fn is_cluster(&self, number: u32) -> bool {
-        number >= 2 && number.saturating_sub(2) < self.clusters
+        self.numbers().contains(&number)
     }
 
     /// Returns the FAT entry of a cluster, as it stands.
@@ -159,12 +160,17 @@ impl Volume {
         device: &dyn ReadAt,
         cluster: u32,
     ) -> Result<u32, FsErrorKind> {
-        let bit = u64::from(cluster).saturating_mul(self.bits.into());
+        let bit = u64::from(cluster)
+            .checked_mul(self.bits.into())
+            .expect("inside of the volume");
         let mut raw = [0; 4];
         let len = if self.bits == 32 { 4 } else { 2 };
-        let raw_part = raw.get_mut(..len).unwrap_or_default();
+        let raw_part = raw.get_mut(..len).expect("four bytes at most");
         device
-            .read_at(self.fat.saturating_add(bit / 8), raw_part)
+            .read_at(
+                self.fat.checked_add(bit / 8).expect("inside of the volume"),
+                raw_part,
+            )
             .map_err(FsErrorKind::Io)?;
         let value = u32::from_le_bytes(raw);
         Ok(match self.bits {
@@ -215,8 +221,8 @@ impl Volume {
         let mut chain = vec![first];
         let mut cluster = first;
         while let Some(next) = self.next(device, cluster)? {
-            let len = u32::try_from(chain.len()).unwrap_or(u32::MAX);
-            if len >= self.clusters {
+            if u32::try_from(chain.len()).is_ok_and(|len| len >= self.clusters)
+            {
                 return Err(
                     Structure::Cluster(first).rule("its chain is a loop")
                 );
@@ -239,6 +245,6 @@ impl Volume {
 
     /// Returns the cluster numbers of the data area.
     pub(super) fn numbers(&self) -> std::ops::Range<u32> {
-        2..self.clusters.saturating_add(2)
+        2..self.clusters.checked_add(2).expect("inside of the volume")
     }
 }

@@ -287,7 +287,10 @@ fn fill(reader: &mut dyn Content, buffer: &mut [u8]) -> io::Result<usize> {
     while let Some(room) = buffer.get_mut(used..).filter(|r| !r.is_empty()) {
         match reader.read(room) {
             Ok(0) => break,
-            Ok(read) => used = used.saturating_add(read),
+            Ok(read) => {
+                used =
+                    used.checked_add(read).expect("no more than there was room")
+            }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -29,7 +29,7 @@ pub fn resolve(tree: &dyn Tree, path: &[u8]) -> Result<Option<Node>, FsError> {
         let Some((_, child)) = found else { return Ok(None) };
         let child = child?;
         if child.kind == FileKind::Symlink && !pending.is_empty() {
-            links = links.saturating_add(1);
+            links = links.checked_add(1).expect("at most MAX_LINKS and one");
             if links > MAX_LINKS {
                 return Ok(None);
             }
@@ -59,7 +59,11 @@ pub fn follow(tree: &dyn Tree, link: Node) -> Result<Node, FsError> {
             target
         } else {
             let mut path = node.path.clone();
-            path.truncate(path.len().saturating_sub(node.name().len()));
+            path.truncate(
+                path.len()
+                    .checked_sub(node.name().len())
+                    .expect("its name is the end of its path"),
+            );
             path.extend(target);
             path
         };

@@ -81,7 +81,10 @@ impl Guard {
                 }
             }
             None => {
-                self.unnumbered = self.unnumbered.saturating_add(1);
+                self.unnumbered = self
+                    .unnumbered
+                    .checked_add(1)
+                    .expect("at most MAX_DIRECTORIES and one");
                 let depth = path.iter().filter(|byte| **byte == b'/').count();
                 if depth > MAX_DEPTH || self.unnumbered > MAX_DIRECTORIES {
                     return bad("directories without end");
