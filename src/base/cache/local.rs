@@ -78,6 +78,10 @@ fn hint(error: &UnpackError) -> &'static str {
             "unpack it yourself and give the path of the raw image; \
              understood are raw, xz, gz, zst, zip"
         }
+        UnpackError::Window { .. } => {
+            "unpack it yourself (zstd -d --long=31) and give the path of the \
+             raw image"
+        }
         UnpackError::Members(_) | UnpackError::Memory { .. } => {
             "unpack it yourself and give the path of the raw image"
         }
