@@ -68,13 +68,13 @@ impl Sha256 {
 
 /// Reads a file from its start; the file's own position, which others may
 /// share, stays.
-pub(super) struct FromStart<'f> {
+pub(crate) struct FromStart<'f> {
     file: &'f File,
     at: u64,
 }
 
 impl<'f> FromStart<'f> {
-    pub(super) fn of(file: &'f File) -> Self {
+    pub(crate) fn of(file: &'f File) -> Self {
         Self { file, at: 0 }
     }
 }
@@ -100,8 +100,17 @@ impl Hasher {
     /// Reads to the end and calls `seen` with the size of each piece.
     pub(super) fn read(
         &mut self,
-        mut reader: impl Read,
+        reader: impl Read,
         mut seen: impl FnMut(usize),
+    ) -> io::Result<()> {
+        self.read_with(reader, |bytes| seen(bytes.len()))
+    }
+
+    /// Reads to the end and calls `seen` with each piece.
+    pub(super) fn read_with(
+        &mut self,
+        mut reader: impl Read,
+        mut seen: impl FnMut(&[u8]),
     ) -> io::Result<()> {
         let mut buffer = vec![0; 1 << 20];
         loop {
@@ -111,8 +120,10 @@ impl Hasher {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            self.update(buffer.get(..read).unwrap_or_default());
-            seen(read);
+            // A reader that says more than it was given room for.
+            let bytes = buffer.get(..read).ok_or(io::ErrorKind::InvalidData)?;
+            self.update(bytes);
+            seen(bytes);
         }
     }
 

@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::error::{CommandError, Result};
+use super::{
+    error::{CommandError, Result},
+    secrets::{self, SecretsArgs},
+};
 use crate::{
     base::whole,
     identity::{
@@ -31,8 +34,23 @@ pub(super) struct Access {
 }
 
 impl Access {
-    pub(super) fn new(build_dir: &Path, time: i64) -> Self {
-        let store = Store::new(build_dir.join("secrets"));
+    pub(super) fn new(
+        build_dir: &Path,
+        secrets: &SecretsArgs,
+        time: i64,
+    ) -> Result<Self> {
+        let dir = secrets.dir(build_dir)?;
+        secrets.remember(build_dir)?;
+        Ok(Self::of(Store::new(dir), build_dir, time))
+    }
+
+    /// Takes the secrets where the last build has left them.
+    pub(super) fn noted(build_dir: &Path, time: i64) -> Result<Self> {
+        let dir = secrets::noted(build_dir)?;
+        Ok(Self::of(Store::new(dir), build_dir, time))
+    }
+
+    fn of(store: Store, build_dir: &Path, time: i64) -> Self {
         Self {
             build_dir: build_dir.to_owned(),
             store,
@@ -43,9 +61,13 @@ impl Access {
     }
 
     /// Takes the secrets as they are: none is ever made.
-    pub(super) fn existing(build_dir: &Path, time: i64) -> Self {
-        let store = Store::complete(build_dir.join("secrets"));
-        Self { store, ..Self::new(build_dir, time) }
+    pub(super) fn existing(
+        build_dir: &Path,
+        secrets: &SecretsArgs,
+        time: i64,
+    ) -> Result<Self> {
+        let dir = secrets.dir(build_dir)?;
+        Ok(Self::of(Store::complete(dir), build_dir, time))
     }
 
     /// Loads a node's identity, and of its cluster what it may know; makes
@@ -148,7 +170,7 @@ impl Access {
         };
         let server = format!("https://{}", cluster.endpoint());
         let text = identity::kubeconfig(&name, &server, authority, admin);
-        let path = kubeconfig_path(&self.build_dir, cluster);
+        let path = secrets::kubeconfig_path(&self.build_dir, cluster.kind)?;
         whole::write(&path, text.reveal().as_bytes()).map_err(|e| {
             CommandError::failed(format!("cannot write {}", path.display()), &e)
         })
@@ -187,11 +209,6 @@ impl Access {
         })?;
         replace(&path, &before, &text)
     }
-}
-
-/// `build/k3s-config.yml`, `build/k8s-config.yml`: the article's names.
-pub(super) fn kubeconfig_path(build_dir: &Path, cluster: &Cluster) -> PathBuf {
-    build_dir.join(format!("{}-config.yml", cluster.kind))
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -144,7 +144,11 @@ impl Settings<'_> {
         value.map_err(|error| self.error(name, &error))
     }
 
-    fn error(&self, name: &str, error: &dyn std::error::Error) -> CommandError {
+    fn error(
+        &self,
+        name: &str,
+        error: &(dyn std::error::Error + 'static),
+    ) -> CommandError {
         let node = &self.node.name;
         let what = format!("`{name}` of {node} cannot be worked out");
         CommandError::new(Kind::Usage, Report::new(what).because(error))

@@ -16,6 +16,7 @@ use crate::{
         image::{Image, Origin},
         lock::LockedImage,
     },
+    disk::CheckedFile,
     progress::Progress,
     sink::{
         bmap::BaseChecksums,
@@ -46,12 +47,14 @@ pub(super) struct Bases {
 
 impl Bases {
     /// Returns an image's base for outputs of these formats; what is not in
-    /// the cache is made, with all processors.
+    /// the cache is made, with all processors. With `whole`, what is there is
+    /// read whole first.
     pub(super) fn get(
         &mut self,
         image: &Image,
         formats: &[Format],
         args: &ImageArgs,
+        whole: bool,
         ui: &Ui,
     ) -> Result<Arc<Base>> {
         let bar = ui.bar(&image.name);
@@ -69,11 +72,15 @@ impl Bases {
                 Format::Img => {}
                 Format::Xz => {
                     let cache = args.cache()?;
-                    xz = Some(xz_base(&cache, image, &locked, ui, &*bar)?);
+                    xz = Some(xz_base(
+                        &cache, image, &locked, whole, ui, &*bar,
+                    )?);
                 }
                 Format::Zst => {
                     let cache = args.cache()?;
-                    zst = Some(zst_base(&cache, image, &locked, ui, &*bar)?);
+                    zst = Some(zst_base(
+                        &cache, image, &locked, whole, ui, &*bar,
+                    )?);
                 }
             }
         }
@@ -88,6 +95,7 @@ fn xz_base(
     cache: &Cache,
     image: &Image,
     locked: &LockedImage,
+    whole: bool,
     ui: &Ui,
     bar: &dyn Progress,
 ) -> Result<XzBase> {
@@ -100,16 +108,19 @@ fn xz_base(
         _ => None,
     };
     let failed = failure(image);
-    let mut slot = match prepared(cache, locked, download, "xz", &method, bar) {
-        Ok(Prepared::Ready(file)) => return open(XzBase::new(file), image),
-        Ok(Prepared::Missing(slot)) => slot,
-        Err(error) => return Err(failed(&error).hint(error.hint())),
-    };
+    let mut slot =
+        match prepared(cache, locked, download, ("xz", &method), whole, bar) {
+            Ok(Prepared::Ready(file)) => {
+                return open(XzBase::checked(file), image);
+            }
+            Ok(Prepared::Missing(slot)) => slot,
+            Err(error) => return Err(failed(&error).hint(error.hint())),
+        };
     let mut source = None;
     if let Some(download) = download {
         let packed = cache.packed(download, bar).map_err(|e| failed(&e))?;
         // Read whole just now, so an error of its index is none of its data.
-        source = packed.and_then(|file| XzBase::new(file).ok());
+        source = packed.and_then(|file| XzBase::checked(file).ok());
         if source.is_none() {
             ui.warn(&format!(
                 "the download of {} in the cache was damaged, and is gone: \
@@ -118,10 +129,11 @@ fn xz_base(
             ));
             // The lock of the other recipe is not needed any more.
             drop(slot);
-            let again = prepared(cache, locked, None, "xz", &method, bar);
+            let again =
+                prepared(cache, locked, None, ("xz", &method), whole, bar);
             slot = match again {
                 Ok(Prepared::Ready(file)) => {
-                    return open(XzBase::new(file), image);
+                    return open(XzBase::checked(file), image);
                 }
                 Ok(Prepared::Missing(slot)) => slot,
                 Err(error) => return Err(failed(&error).hint(error.hint())),
@@ -140,21 +152,25 @@ fn xz_base(
         &Stage { bar, name: "prepare" },
     );
     made.map_err(|e| failed(&e))?;
-    open(XzBase::new(take(slot, image, bar)?), image)
+    open(XzBase::checked(take(slot, image, bar)?), image)
 }
 
 fn zst_base(
     cache: &Cache,
     image: &Image,
     locked: &LockedImage,
+    whole: bool,
     ui: &Ui,
     bar: &dyn Progress,
 ) -> Result<ZstBase> {
     let options = ZstOptions::default();
     let method = format!("{METHOD}, level {}", options.level);
     let failed = failure(image);
-    let slot = match prepared(cache, locked, None, "zst", &method, bar) {
-        Ok(Prepared::Ready(file)) => return open(ZstBase::new(file), image),
+    let slot = match prepared(cache, locked, None, ("zst", &method), whole, bar)
+    {
+        Ok(Prepared::Ready(file)) => {
+            return open(ZstBase::checked(file), image);
+        }
         Ok(Prepared::Missing(slot)) => slot,
         Err(error) => return Err(failed(&error).hint(error.hint())),
     };
@@ -164,15 +180,15 @@ fn zst_base(
     let stage = Stage { bar, name: "prepare" };
     zst::prepare(&device, &hot, slot.path(), &options, &stage)
         .map_err(|e| failed(&e))?;
-    open(ZstBase::new(take(slot, image, bar)?), image)
+    open(ZstBase::checked(take(slot, image, bar)?), image)
 }
 
 fn prepared(
     cache: &Cache,
     locked: &LockedImage,
     taken_from: Option<Sha256>,
-    suffix: &str,
-    method: &str,
+    (suffix, method): (&str, &str),
+    whole: bool,
     bar: &dyn Progress,
 ) -> std::result::Result<Prepared, crate::base::FileError> {
     let recipe = Recipe {
@@ -181,7 +197,7 @@ fn prepared(
         suffix: suffix.to_owned(),
         method: method.to_owned(),
     };
-    cache.prepared(&recipe, bar)
+    cache.prepared(&recipe, whole, bar)
 }
 
 fn announce(image: &Image, format: &str, quick: bool, ui: &Ui) {
@@ -195,15 +211,11 @@ fn announce(image: &Image, format: &str, quick: bool, ui: &Ui) {
     ));
 }
 
-fn take(
-    slot: Slot,
-    image: &Image,
-    bar: &dyn Progress,
-) -> Result<std::fs::File> {
+fn take(slot: Slot, image: &Image, bar: &dyn Progress) -> Result<CheckedFile> {
     slot.fill(bar).map_err(|error| failure(image)(&error).hint(error.hint()))
 }
 
-fn open<B, E: std::error::Error>(
+fn open<B, E: std::error::Error + 'static>(
     base: std::result::Result<B, E>,
     image: &Image,
 ) -> Result<B> {
@@ -215,7 +227,7 @@ fn open<B, E: std::error::Error>(
 
 fn failure(
     image: &Image,
-) -> impl Fn(&dyn std::error::Error) -> CommandError + '_ {
+) -> impl Fn(&(dyn std::error::Error + 'static)) -> CommandError + '_ {
     move |error| {
         let what = format!("cannot prepare {} for compression", image.name);
         CommandError::failed(what, error)

@@ -14,8 +14,9 @@ use super::{
     error::Result,
     fleet::{Pace, Shard, conclude},
     formats::{self, Built, FormatArgs},
-    manifest,
+    outputs,
     record::Record,
+    secrets::SecretsArgs,
     shelf::ImageArgs,
     summary::summary,
     workshop::{Job, Workshop},
@@ -67,6 +68,9 @@ pub(super) struct BuildArgs {
     /// its `secrets/`
     #[arg(long, value_name = "DIR", default_value = "build")]
     build_dir: PathBuf,
+
+    #[command(flatten)]
+    secrets: SecretsArgs,
 }
 
 /// Builds the images, several at a time.
@@ -91,13 +95,14 @@ pub(super) fn build(inventory: &Path, args: &BuildArgs, ui: &Ui) -> Result<()> {
     let mut base_of = Vec::new();
     for job in &jobs {
         let formats = args.format.formats();
-        base_of.push(bases.get(&job.image, &formats, &args.image, ui)?);
+        let (image, locked) = (&args.image, args.locked);
+        base_of.push(bases.get(&job.image, &formats, image, locked, ui)?);
     }
-    let build_dir = &args.build_dir;
+    let places = (args.build_dir.as_path(), &args.secrets);
     if args.new_cluster {
-        forget_clusters(&jobs, build_dir, workshop.time, ui)?;
+        forget_clusters(&jobs, places, workshop.time, ui)?;
     }
-    let host_keys = identify(&workshop, &mut jobs, build_dir)?;
+    let host_keys = identify(&workshop, &mut jobs, places)?;
     let pace = Pace::new(args.jobs, jobs.len());
     let site = Site {
         args,
@@ -137,9 +142,10 @@ impl Site<'_> {
         let made = card::make(job, self.time, self.ui)?;
         let (args, folder) = (&self.args.format, &self.folder);
         let (threads, ui) = (self.threads, self.ui);
-        let built =
+        let written =
             formats::write(job, &made, base, args, folder, threads, ui)?;
-        manifest::write(job, base, &built, folder, self.time)?;
+        let built =
+            outputs::publish(job, base, written, folder, self.time, ui)?;
         let mut record =
             self.record.lock().unwrap_or_else(PoisonError::into_inner);
         record.built(job, ui)?;
@@ -152,11 +158,11 @@ impl Site<'_> {
 /// Forgets that the clusters of these nodes were ever seen at work.
 pub(super) fn forget_clusters(
     jobs: &[Job],
-    build_dir: &Path,
+    (build_dir, secrets): (&Path, &SecretsArgs),
     time: i64,
     ui: &Ui,
 ) -> Result<()> {
-    let access = Access::new(build_dir, time);
+    let access = Access::new(build_dir, secrets, time)?;
     let clusters = jobs.iter().filter_map(|job| job.plan.cluster.as_ref());
     let ours = clusters.filter(|cluster| !cluster.foreign);
     for kind in ours.map(|it| it.kind).collect::<BTreeSet<_>>() {
@@ -176,9 +182,9 @@ pub(super) fn forget_clusters(
 pub(super) fn identify(
     workshop: &Workshop,
     jobs: &mut [Job],
-    build_dir: &Path,
+    (build_dir, secrets): (&Path, &SecretsArgs),
 ) -> Result<Vec<HostKeys>> {
-    let access = Access::new(build_dir, workshop.time);
+    let access = Access::new(build_dir, secrets, workshop.time)?;
     let mut found = Vec::new();
     for job in jobs.iter_mut() {
         let cluster = job.plan.cluster.as_ref();

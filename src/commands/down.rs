@@ -72,7 +72,7 @@ pub(super) fn down(path: &Path, args: &DownArgs, ui: &Ui) -> Result<()> {
     };
     without_card(&targets, |node| ssh.knows(&node.name))?;
 
-    let access = Access::new(&args.reach.build_dir, build_time()?);
+    let access = Access::noted(&args.reach.build_dir, build_time()?)?;
     let mut plans = Vec::new();
     for cluster in [Cluster::K3s, Cluster::K8s] {
         let members = members(&inventory, cluster);
@@ -208,7 +208,7 @@ fn text(node: &Node, name: &str) -> Result<Option<String>> {
 fn unknown(
     node: &Node,
     name: &str,
-    error: &dyn std::error::Error,
+    error: &(dyn std::error::Error + 'static),
 ) -> CommandError {
     let what = format!("cannot make out `{name}` of {}", node.name);
     CommandError::new(Kind::Usage, Report::new(what).because(error))

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, process::ExitCode};
 
-use crate::ui::Report;
+use crate::{disk::Damaged, ui::Report};
 
 /// Decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,11 @@ pub(super) struct CommandError {
     pub(super) report: Report,
 }
 
+/// What to do about a file of the cache that lost bits.
+const DAMAGED: &str = "run it again: what is damaged is read whole, and made \
+                       or downloaded anew; piflash images verify reads all \
+                       of the cache";
+
 pub(super) type Result<T, E = CommandError> = std::result::Result<T, E>;
 
 impl CommandError {
@@ -34,8 +39,15 @@ impl CommandError {
     }
 
     /// The command failed at `what` because of `error`.
-    pub(super) fn failed(what: impl Into<String>, error: &dyn Error) -> Self {
-        Self::new(Kind::Failed, Report::new(what).because(error))
+    pub(super) fn failed(
+        what: impl Into<String>,
+        error: &(dyn Error + 'static),
+    ) -> Self {
+        let report = Report::new(what).because(error);
+        match Damaged::of(error) {
+            Some(_) => Self::new(Kind::Verification, report.hint(DAMAGED)),
+            None => Self::new(Kind::Failed, report),
+        }
     }
 
     /// The command was not given what it needs.

@@ -1,7 +1,7 @@
 //! What becomes of a card: files in the formats that were asked for.
 
 use std::{
-    fs,
+    io,
     path::{Path, PathBuf},
     thread,
 };
@@ -12,15 +12,16 @@ use super::{
     bases::Base,
     card::MadeCard,
     error::{CommandError, Result},
+    outputs::map_path,
     usage,
     workshop::Job,
 };
 use crate::{
-    base::digest::Sha256,
+    base::digest::{FromStart, Sha256},
     disk::Cursor,
     progress::Progress,
     sink::{
-        SinkError, bmap,
+        SinkError, Staged, bmap,
         raw::{self, Method, RawOptions},
         xz::{self, XzOptions},
         zst::{self, ZstOptions},
@@ -77,7 +78,7 @@ impl Format {
     }
 
     /// Returns the name of a node's file.
-    fn file(self, node: &str) -> String {
+    pub(super) fn file(self, node: &str) -> String {
         match self {
             Self::Img => format!("{node}.img"),
             Self::Xz => format!("{node}.img.xz"),
@@ -124,7 +125,16 @@ pub(super) struct Built {
     pub(super) checked: usize,
 }
 
-/// Writes a card in every format.
+/// What was made of a node, and has no names yet.
+pub(super) struct Made {
+    /// The images are among its outputs.
+    pub(super) built: Built,
+    pub(super) images: Vec<Staged>,
+    pub(super) map: Option<(Staged, Output)>,
+}
+
+/// Writes a card in every format; nothing of it has its name before all of it
+/// is there.
 pub(super) fn write(
     job: &Job,
     made: &MadeCard,
@@ -133,14 +143,14 @@ pub(super) fn write(
     folder: &Path,
     threads: usize,
     ui: &Ui,
-) -> Result<Built> {
+) -> Result<Made> {
     let node = &job.plan.node;
     let failed = format!("cannot build {node}");
-    let fail = |error: &dyn std::error::Error| {
+    let fail = |error: &(dyn std::error::Error + 'static)| {
         CommandError::failed(failed.clone(), error)
     };
     let bar = ui.bar(node);
-    let mut built = thread::scope(|scope| {
+    let (mut built, images) = thread::scope(|scope| {
         // Beside the rest: a digest takes one processor, and reads.
         let digest = (!args.no_checksums).then(|| {
             let overlay = &made.overlay;
@@ -152,52 +162,51 @@ pub(super) fn write(
             Ok(digest) => digest,
             Err(panic) => std::panic::resume_unwind(panic),
         });
-        let mut built = built.map_err(|e| fail(&e))?;
+        let (mut built, images) = built.map_err(|e| fail(&e))?;
         built.sha256 = digest.transpose().map_err(|e| fail(&e))?;
-        Ok(built)
+        Ok((built, images))
     })?;
-    // The map of another image by that name would not fit.
-    let map = folder.join(format!("{}.bmap", Format::Img.file(node)));
-    remove(&map).map_err(|e| fail(&e))?;
+    // Else whoever made the digest read them.
+    if args.no_checksums && built.method == Some(Method::Reflink) {
+        job.image.check_shared(&*bar).map_err(|e| fail(&e))?;
+    }
+    let mut map = None;
     if args.bmap {
         let unused = usage::unused(&job.image, &made.overlay)
             .map_err(|error| fail(&error))?;
         let (overlay, known) = (&made.overlay, &base.checksums);
-        let written = bmap::write_map(overlay, &unused, known, &map, &*bar)
-            .map_err(|error| fail(&error))?;
-        built.outputs.push(Output {
-            format: "bmap",
-            path: map,
-            size: written.file,
-            sha256: None,
-        });
+        let path = map_path(folder, node);
+        let (staged, written) =
+            bmap::stage_map(overlay, &unused, known, &path, &*bar)
+                .map_err(|error| fail(&error))?;
+        let (format, size) = ("bmap", written.file);
+        map = Some((staged, Output { format, path, size, sha256: None }));
     }
     if !args.no_checksums {
-        for output in &mut built.outputs {
+        let images = built.outputs.iter_mut().zip(&images);
+        let map = map.as_mut().map(|(staged, output)| (output, &*staged));
+        for (output, staged) in images.chain(map) {
             output.sha256 = match (output.format, built.sha256) {
                 ("img", Some(digest)) => Some(digest),
-                _ => Some(read(output, &*bar).map_err(|e| fail(&e))?),
+                _ => Some(digest(staged, output, &*bar).map_err(|e| fail(&e))?),
             };
         }
     }
-    Ok(built)
+    Ok(Made { built, images, map })
 }
 
-fn read(output: &Output, bar: &dyn Progress) -> std::io::Result<Sha256> {
-    let file = fs::File::open(&output.path)?;
+fn digest(
+    staged: &Staged,
+    output: &Output,
+    bar: &dyn Progress,
+) -> io::Result<Sha256> {
     bar.start("checksum", Some(output.size));
+    let file = FromStart::of(staged.file());
     let digest = Sha256::of_reader(file, |read| {
         bar.advance(u64::try_from(read).unwrap_or(u64::MAX));
     })?;
     bar.finish();
     Ok(digest)
-}
-
-fn remove(path: &Path) -> std::io::Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
 }
 
 struct Files<'a> {
@@ -213,7 +222,8 @@ impl Files<'_> {
     fn write_all(
         &self,
         formats: &[Format],
-    ) -> std::result::Result<Built, SinkError> {
+    ) -> std::result::Result<(Built, Vec<Staged>), SinkError> {
+        let mut images = Vec::new();
         let mut built = Built {
             size: self.base.locked.size,
             changed: 0,
@@ -225,11 +235,12 @@ impl Files<'_> {
         };
         for format in formats {
             let path = self.folder.join(format.file(&self.job.plan.node));
-            let size = self.write(*format, &path, &mut built)?;
+            let (staged, size) = self.write(*format, &path, &mut built)?;
             let format = format.name();
             built.outputs.push(Output { format, path, size, sha256: None });
+            images.push(staged);
         }
-        Ok(built)
+        Ok((built, images))
     }
 
     /// Writes one file; returns its size.
@@ -238,31 +249,32 @@ impl Files<'_> {
         format: Format,
         dest: &Path,
         built: &mut Built,
-    ) -> std::result::Result<u64, SinkError> {
+    ) -> std::result::Result<(Staged, u64), SinkError> {
         let (overlay, threads) = (&self.made.overlay, self.threads);
         let file = Some(self.job.image.file());
-        let packed = match format {
+        let (staged, packed) = match format {
             Format::Img => {
-                let options = RawOptions::default();
-                let written =
-                    raw::write_image(overlay, file, dest, &options, self.bar)?;
+                let checked = self.job.image.is_checked();
+                let options = RawOptions { checked, ..RawOptions::default() };
+                let (staged, written) =
+                    raw::stage_image(overlay, file, dest, &options, self.bar)?;
                 built.changed = written.changed;
                 built.method = Some(written.method);
-                return Ok(written.size);
+                return Ok((staged, written.size));
             }
             Format::Xz => {
                 let options = XzOptions { threads, ..XzOptions::default() };
                 let base = self.base.xz.as_ref();
-                xz::write_image(overlay, base, file, dest, &options, self.bar)?
+                xz::stage_image(overlay, base, file, dest, &options, self.bar)?
             }
             Format::Zst => {
                 let options = ZstOptions { threads, ..ZstOptions::default() };
                 let base = self.base.zst.as_ref();
-                zst::write_image(overlay, base, file, dest, &options, self.bar)?
+                zst::stage_image(overlay, base, file, dest, &options, self.bar)?
             }
         };
         built.changed = packed.changed;
         built.encoded = built.encoded.saturating_add(packed.encoded);
-        Ok(packed.packed)
+        Ok((staged, packed.packed))
     }
 }

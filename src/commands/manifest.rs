@@ -13,10 +13,13 @@ use serde_json::{Value, json};
 use super::{
     bases::Base,
     error::{CommandError, Result},
-    formats::{Built, Output},
+    formats::Built,
     workshop::Job,
 };
-use crate::{base::image::Origin, sink::Staged};
+use crate::{
+    base::{digest::Sha256, image::Origin, whole},
+    sink::Staged,
+};
 
 /// Version of `NODE.json`: raised when a field changes its meaning or goes;
 /// not for new ones.
@@ -39,7 +42,26 @@ pub(super) fn write(
         CommandError::failed(what, error)
     };
     put(&path, &text).map_err(|e| failed(&path, &e))?;
-    sum(folder, &built.outputs).map_err(|e| failed(&folder.join(SUMS), &e))
+    let rows = built.outputs.iter();
+    let rows = rows.map(|output| (output.path.as_path(), output.sha256));
+    sum(folder, rows).map_err(|e| failed(&folder.join(SUMS), &e))
+}
+
+/// Removes what both tell of files that are about to be replaced: a name that
+/// is told of has what is told.
+pub(super) fn forget(
+    node: &str,
+    folder: &Path,
+    replaced: &[&Path],
+) -> Result<()> {
+    let (json, sums) = (folder.join(format!("{node}.json")), folder.join(SUMS));
+    let failed = |path: &Path, error: &io::Error| {
+        let what = format!("cannot replace {}", path.display());
+        CommandError::failed(what, error)
+    };
+    whole::remove(&json).map_err(|e| failed(&json, &e))?;
+    let rows = replaced.iter().map(|path| (*path, None));
+    sum(folder, rows).map_err(|e| failed(&sums, &e))
 }
 
 /// Nothing of this is secret: names, sizes, digests.
@@ -91,8 +113,12 @@ fn describe(job: &Job, base: &Base, built: &Built, time: i64) -> Value {
 }
 
 /// Puts the digests of files into `SHA256SUMS`, in place of those that they
-/// had before. Files that are gone lose their lines; all others keep them.
-fn sum(folder: &Path, outputs: &[Output]) -> io::Result<()> {
+/// had before; one without a digest loses its line. Files that are gone lose
+/// their lines; all others keep them.
+fn sum<'p>(
+    folder: &Path,
+    rows: impl Iterator<Item = (&'p Path, Option<Sha256>)>,
+) -> io::Result<()> {
     // Threads and other runs add theirs; the lock is free when it is closed.
     let lock = File::open(folder)?;
     lock.lock()?;
@@ -108,10 +134,10 @@ fn sum(folder: &Path, outputs: &[Output]) -> io::Result<()> {
         .filter(|(_, file)| folder.join(file).is_file())
         .map(|(sum, file)| (file.to_owned(), sum.to_owned()))
         .collect();
-    for output in outputs {
-        let Some(file) = output.path.file_name() else { continue };
+    for (path, sha256) in rows {
+        let Some(file) = path.file_name() else { continue };
         let file = file.to_string_lossy().into_owned();
-        match output.sha256 {
+        match sha256 {
             Some(sum) => sums.insert(file, sum.to_string()),
             None => sums.remove(&file),
         };

@@ -22,8 +22,10 @@ mod keys;
 mod look;
 mod manifest;
 mod mask;
+mod outputs;
 mod plan;
 mod record;
+mod secrets;
 mod shelf;
 mod status;
 mod summary;
@@ -33,7 +35,11 @@ mod view;
 mod workshop;
 mod write;
 
-use std::{env, process::ExitCode};
+use std::{
+    env,
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use clap::Parser;
 
@@ -52,6 +58,9 @@ pub fn main() -> ExitCode {
         Err(error) => return bad_usage(&error),
     };
     let ui = Ui::new(cli.progress, cli.quiet);
+    if let Err(error) = limits_are_errors() {
+        ui.warn(&format!("cannot watch for signals: {error}"));
+    }
     match run(&cli, &ui) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -61,6 +70,14 @@ pub fn main() -> ExitCode {
             error.exit_code()
         }
     }
+}
+
+/// Makes a file that would be larger than may be (`ulimit -f`) an error of
+/// whoever writes it, which names the file, instead of the program's end.
+fn limits_are_errors() -> std::io::Result<()> {
+    use signal_hook::{consts::SIGXFSZ, flag};
+    // Who is handled does not end the program; nobody looks at the flag.
+    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
 }
 
 /// Says what is wrong with the command line, or shows the help.

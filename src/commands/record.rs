@@ -50,6 +50,12 @@ impl Record {
             return Ok(());
         }
         let Some(now) = self.identify(job, ui)? else { return Ok(()) };
+        // Not by what is remembered of it, but by what it is.
+        let bar = ui.bar(&job.image.name);
+        job.image.read_whole(&*bar).map_err(|error| {
+            let what = format!("cannot use the base of {node}");
+            CommandError::failed(what, &error)
+        })?;
         self.lock.check(node, &now).map_err(|drift| {
             let what =
                 format!("{node} would drift from {}", self.path.display());

@@ -3,8 +3,8 @@
 use std::{fmt::Write, path::Path};
 
 use super::{
-    access,
     formats::{Built, Output},
+    secrets,
     workshop::Job,
 };
 use crate::{
@@ -125,7 +125,9 @@ pub(super) fn summary(
         line("log in", format!("ssh -F {} {}", config.display(), plan.node));
     }
     if let Some(cluster) = cluster.filter(|cluster| !cluster.foreign) {
-        let config = access::kubeconfig_path(build_dir, cluster);
+        // Who made it there knew where.
+        let config = secrets::kubeconfig_path(build_dir, cluster.kind)
+            .unwrap_or_default();
         let config = config.display();
         line("cluster", format!("kubectl --kubeconfig {config} get nodes"));
     }

@@ -4,13 +4,16 @@
 //! base image (ReadAt) ──> Overlay (WriteAt) ──> Window (one partition) ──> fs
 //! ```
 
+mod checked;
 mod cursor;
+mod damaged;
 mod extents;
 mod file;
 mod gpt;
 mod mbr;
 mod memory;
 mod overlay;
+mod sums;
 mod table;
 mod window;
 pub mod xz;
@@ -18,11 +21,14 @@ pub mod zst;
 
 use std::{io, sync::Arc};
 
+pub use checked::{CheckedFile, KeptSums};
 pub use cursor::Cursor;
+pub use damaged::Damaged;
 pub use extents::{Extent, Extents, extents};
 pub use file::ImageFile;
 pub use memory::{Memory, Zeros};
 pub use overlay::{BLOCK_SIZE, Overlay, OverlayOptions};
+pub use sums::{Summing, Sums};
 pub use table::{
     Partition, PartitionTable, PartitionType, SECTOR_SIZE, TableError,
     TableKind,

@@ -81,7 +81,12 @@ impl StoreError {
                     .to_owned()
             }
             StoreErrorKind::Mode { .. } => {
-                format!("close it, once nobody else had it: chmod go= {path}")
+                format!(
+                    "close it, once nobody else had it: chmod go= {path}; \
+                     where that changes nothing (exFAT, NTFS and FAT keep no \
+                     modes), keep secrets on another file system: \
+                     --secrets-dir DIR"
+                )
             }
             StoreErrorKind::Cluster(..) => {
                 "restore the cluster's whole directory from a backup; or, if \

@@ -229,7 +229,9 @@ fn make_dir(dir: &Path) -> Result<(), StoreError> {
         Ok(()) => {
             let above = dir.parent().filter(|p| *p != Path::new(""));
             let above = above.unwrap_or(Path::new("."));
-            File::open(above).and_then(|d| d.sync_all()).map_err(io)
+            File::open(above).and_then(|d| d.sync_all()).map_err(io)?;
+            // Some file systems have no modes: before there is a secret.
+            closed(dir)
         }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => closed(dir),
         Err(e) => Err(io(e)),

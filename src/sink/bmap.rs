@@ -55,11 +55,7 @@ pub struct Written {
 }
 
 /// Writes the map of an image to `dest`, which has it whole or is as it was
-/// before.
-///
-/// `unused` are the ranges `(offset, len)`, sorted, whose content does not
-/// matter; every block with another byte is mapped, also where it is zero: a
-/// card is not. `known` belongs to the base of the overlay.
+/// before: see [`stage_map`].
 ///
 /// # Errors
 ///
@@ -71,6 +67,27 @@ pub fn write_map(
     dest: &Path,
     progress: &dyn Progress,
 ) -> Result<Written, SinkError> {
+    let (staged, written) = stage_map(overlay, unused, known, dest, progress)?;
+    staged.publish()?;
+    Ok(written)
+}
+
+/// Writes the map of an image to a file that is to be published as `dest`.
+///
+/// `unused` are the ranges `(offset, len)`, sorted, whose content does not
+/// matter; every block with another byte is mapped, also where it is zero: a
+/// card is not. `known` belongs to the base of the overlay.
+///
+/// # Errors
+///
+/// Those of reading and writing.
+pub fn stage_map(
+    overlay: &Overlay,
+    unused: &[(u64, u64)],
+    known: &BaseChecksums,
+    dest: &Path,
+    progress: &dyn Progress,
+) -> Result<(Staged, Written), SinkError> {
     let staged = Staged::create(dest)?;
     let size = overlay.size();
     let changed = overlay.changed().map_err(|e| staged.read_error(None, e))?;
@@ -110,10 +127,10 @@ pub fn write_map(
         .file()
         .write_all(text.as_bytes())
         .map_err(|e| staged.error("write", None, e))?;
-    staged.publish()?;
     progress.finish();
     let file = u64::try_from(text.len()).unwrap_or(u64::MAX);
-    Ok(Written { size, mapped: count.saturating_mul(BLOCK), file })
+    let mapped = count.saturating_mul(BLOCK);
+    Ok((staged, Written { size, mapped, file }))
 }
 
 /// Ranges of blocks, `(first, behind the last)`, that are not unused.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     disk::{
-        ImageFile, Overlay, ReadAt,
+        CheckedFile, Overlay, ReadAt,
         zst::{ZstFrame, ZstIndex, encode, table},
     },
     progress::Progress,
@@ -43,7 +43,7 @@ impl Default for ZstOptions {
 /// A base image as a .zst file with a table, to take frames from.
 #[derive(Debug)]
 pub struct ZstBase {
-    file: ImageFile,
+    file: CheckedFile,
     index: ZstIndex,
     memo: Memo<(u32, u32)>,
 }
@@ -55,7 +55,15 @@ impl ZstBase {
     ///
     /// Those of [`ZstIndex::read`].
     pub fn new(file: File) -> io::Result<Self> {
-        let file = ImageFile::new(file)?;
+        Self::checked(CheckedFile::new(file, Path::new(""), None)?)
+    }
+
+    /// Takes a file whose reads are checked, and reads its table.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ZstIndex::read`].
+    pub fn checked(file: CheckedFile) -> io::Result<Self> {
         let index = ZstIndex::read(&file)?;
         Ok(Self { file, index, memo: Memo::default() })
     }
@@ -76,17 +84,13 @@ impl ZstBase {
             record: (frame.packed_len, frame.len),
         };
         let full = self.index.frames().iter().filter(|frame| frame.len > 0);
-        let (file, blocks) = (self.file.file(), full.map(block).collect());
+        let (file, blocks) = (&self.file, full.map(block).collect());
         Source { file, blocks, memo: &self.memo }
     }
 }
 
-/// Writes the image to `dest`, which has it whole or is as it was before.
-///
-/// `base` holds the same image as the base of the overlay: that is for the
-/// caller to know, only the size is compared. Without it everything is
-/// encoded. `raw` is the file under the overlay, where there is one; both
-/// are watched for changes. The new file has mode 0600: images hold keys.
+/// Writes the image to `dest`, which has it whole or is as it was before: see
+/// [`stage_image`].
 ///
 /// # Errors
 ///
@@ -99,6 +103,30 @@ pub fn write_image(
     options: &ZstOptions,
     progress: &dyn Progress,
 ) -> Result<Written, SinkError> {
+    let (staged, written) =
+        stage_image(overlay, base, raw, dest, options, progress)?;
+    staged.publish()?;
+    Ok(written)
+}
+
+/// Writes the image to a file that is to be published as `dest`.
+///
+/// `base` holds the same image as the base of the overlay: that is for the
+/// caller to know, only the size is compared. Without it everything is
+/// encoded. `raw` is the file under the overlay, where there is one; both
+/// are watched for changes. The new file has mode 0600: images hold keys.
+///
+/// # Errors
+///
+/// Those of [`write_image`].
+pub fn stage_image(
+    overlay: &Overlay,
+    base: Option<&ZstBase>,
+    raw: Option<&File>,
+    dest: &Path,
+    options: &ZstOptions,
+    progress: &dyn Progress,
+) -> Result<(Staged, Written), SinkError> {
     let staged = Staged::create(dest)?;
     let files = base.map(|base| base.file.file()).into_iter().chain(raw);
     let watch = Watch::new(&staged, files)?;
@@ -116,10 +144,10 @@ pub fn write_image(
     let job = job(overlay, base.map(ZstBase::source), options, progress);
     let assembled = job.splice(&Ranges::new(&changed), &staged)?;
     watch.check(&staged)?;
-    staged.publish()?;
     let changed =
         changed.iter().fold(0, |sum, (_, len)| len.saturating_add(sum));
-    Ok(Written::new(overlay.size(), changed, assembled))
+    let written = Written::new(overlay.size(), changed, assembled);
+    Ok((staged, written))
 }
 
 /// Makes a .zst file of `image` to take frames from: fine ones where it is

@@ -15,6 +15,12 @@ impl Report {
         Self { what: what.into(), ..Self::default() }
     }
 
+    /// Returns what failed, in one line.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Adds `error` and everything that caused it.
     #[must_use]
     pub fn because(mut self, error: &dyn Error) -> Self {

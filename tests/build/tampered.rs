@@ -48,6 +48,7 @@ fn bad_archives() {
     flipped[good.len() / 2] ^= 0x10;
     let gz = pipe("gzip", &["-1"], &image);
     let zst = pipe("zstd", &["-q", "-1", "--check"], &image);
+    let far = pipe("zstd", &["-q", "-1", "--long=28"], &image);
     let cut = |packed: &[u8]| packed[..packed.len() - 9].to_vec();
     let no_member = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
     let env = machine();
@@ -66,6 +67,7 @@ fn bad_archives() {
             "the zip holds 2 files instead of one image",
         ),
         (no_member.to_vec(), "the zip holds 0 files instead of one image"),
+        (far, "its zstd window is 268435456 bytes, and more than 134217728"),
         (b"BZh91AY&SY".to_vec(), "it is bzip2"),
         (b"QFI\xfb\0\0\0\x03".to_vec(), "it is qcow2"),
         (Vec::new(), "it is empty"),

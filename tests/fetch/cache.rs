@@ -36,7 +36,7 @@ fn what_was_cached_is_recorded() {
     let text = fs::read_to_string(cached.path.with_extension("json")).unwrap();
     assert!(text.contains("\"by\": \"pinned-hash\""), "{text}");
     // Sparse: the 2.7 MiB of zeros take no room.
-    let blocks = cached.file.metadata().unwrap().blocks();
+    let blocks = cached.file.file().metadata().unwrap().blocks();
     assert!(blocks * 512 < 2 << 20, "{blocks}");
     assert_eq!(setup.cache.verify(&Silent).unwrap(), []);
 }
@@ -192,7 +192,7 @@ fn prune_removes_what_it_should() {
     assert_eq!(names(&partial), ["url-2.part"]);
     // Whoever has it open keeps it.
     let mut start = vec![0; 4096];
-    cached.file.read_exact_at(&mut start, 0).unwrap();
+    cached.file.file().read_exact_at(&mut start, 0).unwrap();
     assert!(setup.image.starts_with(&start));
     fs::remove_file(partial.join("url-2.part")).unwrap();
     setup.options.insecure = false;

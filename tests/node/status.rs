@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::nodes::{DONE, Nodes, WAITING, free_port, make_key};
-use crate::support::env::Env;
+use crate::support::{env::Env, oracle::run};
 
 fn json(nodes: &Nodes, more: &[&str]) -> (Option<i32>, Value) {
     let args = [&["status", "--json"], more].concat();
@@ -215,4 +215,35 @@ fn a_cluster_that_is_at_work_is_noted() {
     let args = ["build", "node1", "--image", "demo", "--offline"];
     let outcome = nodes.env.run(&args);
     assert!(outcome.stderr.contains("never begins another"), "{outcome}");
+}
+
+/// What is noted is noted where the builds look for it.
+#[test]
+fn a_cluster_is_noted_beside_secrets_that_are_elsewhere() {
+    let nodes = Nodes::k3s(&["node1", "node2"], 2);
+    let secrets = nodes.env.home().join("secrets");
+    let usual = nodes.env.work().join("build/secrets");
+    // The nodes' ssh servers have their keys in the usual place.
+    let paths = [&usual, &secrets].map(|path| path.to_str().unwrap());
+    run("cp", &["-a", paths[0], paths[1]]).unwrap();
+    let note = format!("{}\n", secrets.display());
+    nodes.env.write("build/secrets-dir.txt", note);
+    let mark = secrets.join("k3s/seen-at-work");
+    nodes.write("node1/status", DONE);
+    let outcome = nodes.run(&["status"]);
+    let wrong = usual.join("k3s/seen-at-work");
+    assert!(mark.exists() && !wrong.exists(), "{outcome}");
+    let outcome = nodes.run(&["down", "--all", "--yes", "--force"]);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert!(!mark.exists() && !wrong.exists());
+
+    std::fs::remove_dir_all(&secrets).unwrap();
+    std::fs::remove_dir_all(&usual).unwrap();
+    let outcome = nodes.run(&["status"]);
+    assert!(outcome.stderr.contains("which is not there"), "{outcome}");
+    assert!(outcome.stdout.contains("node1"), "{outcome}");
+    let outcome = nodes.run(&["down", "--all", "--yes"]);
+    assert_eq!(outcome.code, Some(2), "{outcome}");
+    assert!(outcome.stderr.contains("mount it"), "{outcome}");
+    assert!(!usual.exists());
 }

@@ -157,7 +157,7 @@ pub fn raw(
     dest: &Path,
     reflink: bool,
 ) -> Written {
-    let options = RawOptions { reflink };
+    let options = RawOptions { reflink, ..RawOptions::default() };
     write_image(overlay, base, dest, &options, &Silent).unwrap()
 }
 

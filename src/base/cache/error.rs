@@ -117,6 +117,10 @@ impl CacheError {
                 "unpack it yourself and give the path of the raw image; \
                  understood are raw, xz, gz, zst, zip"
             }
+            Kind::Unpack(UnpackError::Window { .. }) => {
+                "download it, unpack it yourself (zstd -d --long=31) and give \
+                 the path of the raw image"
+            }
             Kind::Unpack(UnpackError::Memory { .. }) => {
                 "unpack it yourself and give the path of the raw image"
             }

@@ -18,6 +18,7 @@ use crate::{
         unpack::{Limits, UnpackError, Unpacked, unpack},
         whole::remove,
     },
+    disk::{CheckedFile, Sums},
     progress::Progress,
 };
 use std::{
@@ -120,7 +121,9 @@ pub(super) fn fill(
         restarts = restarts.saturating_add(1);
     };
     let mut entry = record(wanted, &passed, proof.verified);
-    publish(cache, &mut entry, &image, &image_path).map_err(file)?;
+    let sums = passed.unpacked.sums;
+    let image =
+        publish(cache, &mut entry, image, sums, &image_path).map_err(file)?;
     let mut cached = cache.cached(wanted, &entry, image, false);
     cached.unsigned = proof.unsigned;
     Ok(cached)
@@ -298,9 +301,10 @@ fn record(wanted: &Wanted, passed: &Passed, verified: Verification) -> Entry {
 pub(super) fn publish(
     cache: &Cache,
     entry: &mut Entry,
-    image: &File,
+    image: File,
+    sums: Sums,
     from: &Path,
-) -> Result<(), FileError> {
+) -> Result<CheckedFile, FileError> {
     let to = cache.image_path(entry.image_sha256);
     let images = cache.images();
     image.sync_all().map_err(FileError::at("sync", from))?;
@@ -308,8 +312,11 @@ pub(super) fn publish(
     remove(&entry::record_path(&images, entry.image_sha256))
         .map_err(FileError::at("remove", &to))?;
     fs::rename(from, &to).map_err(FileError::at("rename", &to))?;
-    entry.take_times(image).map_err(FileError::at("look at", &to))?;
-    entry.write(&images).map_err(FileError::at("write", &to))
+    let kept = cache.keep_sums(entry.image_sha256, sums);
+    entry.take_times(&image).map_err(FileError::at("look at", &to))?;
+    entry.write(&images).map_err(FileError::at("write", &to))?;
+    CheckedFile::new(image, &to, Some(kept))
+        .map_err(FileError::at("look at", &to))
 }
 
 /// The download as the decoder reads it.

@@ -4,7 +4,7 @@
 use super::{
     Cache, Cached, Entry,
     digests::Stamp,
-    entry::{self, State},
+    entry,
     fill::{create, publish},
     lock::Lock,
 };
@@ -16,6 +16,7 @@ use crate::{
         unpack::{Limits, UnpackError, unpack},
         whole::remove,
     },
+    disk::{CheckedFile, Sums},
     progress::Progress,
 };
 use std::{
@@ -78,6 +79,10 @@ fn hint(error: &UnpackError) -> &'static str {
             "unpack it yourself and give the path of the raw image; \
              understood are raw, xz, gz, zst, zip"
         }
+        UnpackError::Window { .. } => {
+            "unpack it yourself (zstd -d --long=31) and give the path of the \
+             raw image"
+        }
         UnpackError::Members(_) | UnpackError::Memory { .. } => {
             "unpack it yourself and give the path of the raw image"
         }
@@ -113,7 +118,7 @@ impl Cache {
         };
         let packed =
             self.digest_of(path, file, read).map_err(unreadable(path))?;
-        if let Some(cached) = self.find_intact(packed) {
+        if let Some(cached) = self.find_intact(packed, progress)? {
             return Ok(cached);
         }
         // A download of the same file has this key too.
@@ -131,7 +136,9 @@ impl Cache {
             Err(_) => progress.fail(),
         }
         match unpacked {
-            Ok(entry) => self.keep(entry, packed, image, &to, progress),
+            Ok((entry, sums)) => {
+                self.keep(entry, packed, (image, sums), &to, progress)
+            }
             Err(error) => {
                 remove(&to).map_err(FileError::at("remove", &to))?;
                 Err(match error {
@@ -147,13 +154,18 @@ impl Cache {
 
     /// Returns what a file with this digest was unpacked to, where it looks
     /// as it was.
-    fn find_intact(&self, packed: Sha256) -> Option<Cached> {
-        let entries = self.list().ok()?.into_iter();
-        let mut intact = entries
-            .filter(|e| e.is_of(packed) && self.state(e) == State::Intact);
-        let entry = intact.next()?;
-        let file = File::open(self.image_path(entry.image_sha256)).ok()?;
-        Some(self.local(&entry, packed, file, true))
+    fn find_intact(
+        &self,
+        packed: Sha256,
+        progress: &dyn Progress,
+    ) -> Result<Option<Cached>, FileError> {
+        let entries = self.list().unwrap_or_default().into_iter();
+        for entry in entries.filter(|entry| entry.is_of(packed)) {
+            if let Some((file, _)) = self.open_intact(&entry, progress)? {
+                return Ok(Some(self.local(&entry, packed, file, true)));
+            }
+        }
+        Ok(None)
     }
 
     /// The same, where it is as it was; what is damaged is removed. The
@@ -181,7 +193,7 @@ impl Cache {
         &self,
         mut entry: Entry,
         packed: Sha256,
-        image: File,
+        (image, sums): (File, Sums),
         from: &Path,
         progress: &dyn Progress,
     ) -> Result<Cached, LocalError> {
@@ -196,7 +208,7 @@ impl Cache {
             known.write(&images).map_err(FileError::at("write", &images))?;
             return Ok(self.local(&known, packed, file, false));
         }
-        publish(self, &mut entry, &image, from)?;
+        let image = publish(self, &mut entry, image, sums, from)?;
         Ok(self.local(&entry, packed, image, false))
     }
 
@@ -204,7 +216,7 @@ impl Cache {
         &self,
         entry: &Entry,
         packed: Sha256,
-        file: File,
+        file: CheckedFile,
         hit: bool,
     ) -> Cached {
         Cached {
@@ -215,19 +227,20 @@ impl Cache {
             verified: Verification::None,
             unsigned: None,
             hit,
+            summed: false,
         }
     }
 }
 
 /// Unpacks a file that had the digest `packed` a moment ago; returns what is
-/// to be recorded of it.
+/// to be recorded of it, and the checksums of the image.
 fn unpack_into(
     image: &File,
     path: &Path,
     file: &File,
     packed: Sha256,
     progress: &dyn Progress,
-) -> Result<Entry, LocalError> {
+) -> Result<(Entry, Sums), LocalError> {
     let stamp = || {
         let found = file.metadata().map_err(unreadable(path))?;
         Ok::<_, LocalError>(Stamp::of(&found))
@@ -255,7 +268,8 @@ fn unpack_into(
         return Err(LocalError::Changed { path: path.to_owned() });
     }
     let from = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    Ok(Entry {
+    let sums = unpacked.sums;
+    let entry = Entry {
         format: entry::FORMAT,
         url: from.display().to_string(),
         url_sha256: Sha256::of(from.as_os_str().as_bytes()),
@@ -268,7 +282,8 @@ fn unpack_into(
         fetched: entry::now(),
         verified: Verification::None,
         mtime: (0, 0),
-    })
+    };
+    Ok((entry, sums))
 }
 
 /// A reader that knows what was read.

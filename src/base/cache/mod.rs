@@ -10,21 +10,27 @@
 //! packed/SHA256.xz     a download of many blocks, as it came
 //! prepared/KEY.xz      an image cut for taking blocks from, with a record
 //!                      beside it
+//! sums/SHA256.sums     checksums of the pieces of a file with this digest
 //! ```
 //!
 //! Nothing is below `images/` before all that is known of it agreed. An entry
 //! counts as intact while its file has the size and the time of change that
 //! were written down; else it is read, and replaced where it is damaged.
+//! Whatever is read of it after that is compared with the checksums that were
+//! made when it came: a file without any, as from an older version, is read
+//! whole and gets them.
 
 mod digests;
 mod entry;
 mod error;
 mod fill;
+mod intact;
 mod local;
 mod lock;
 mod packed;
 mod prepared;
 mod prune;
+mod sums;
 mod vouch;
 
 pub use entry::Entry;
@@ -34,6 +40,8 @@ pub(super) use lock::Lock;
 pub use prepared::{Prepared, PreparedEntry, Recipe, Slot};
 pub use prune::{Prune, Pruned};
 pub(super) use prune::{age, files, is_old, size_on_disk};
+use sums::Checked;
+pub(super) use sums::{was_read_lately, was_read_now};
 pub use vouch::Unsigned;
 
 use super::{
@@ -41,12 +49,9 @@ use super::{
     digest::Sha256,
     fetch::{FetchOptions, redacted},
     signature::{Keyring, SignatureSource, Verification},
-    whole::remove,
 };
-use crate::progress::Progress;
-use entry::State;
+use crate::{disk::CheckedFile, progress::Progress};
 use std::{
-    fs::File,
     io,
     path::{Path, PathBuf},
 };
@@ -119,7 +124,7 @@ impl Wanted {
 #[derive(Debug)]
 pub struct Cached {
     /// The raw image.
-    pub file: File,
+    pub file: CheckedFile,
     /// Where it is.
     pub path: PathBuf,
     /// Digest of the raw image.
@@ -132,6 +137,8 @@ pub struct Cached {
     pub unsigned: Option<Unsigned>,
     /// Whether it was there already.
     pub hit: bool,
+    /// Whether it had no checksums, and was read whole for them.
+    pub summed: bool,
 }
 
 /// A directory of images, shared by any number of runs.
@@ -196,11 +203,12 @@ impl Cache {
         if must_trust && !trusted {
             return Err(wanted.error(CacheErrorKind::Unverified));
         }
-        if let Some(entry) = &found
-            && self.state(entry) == State::Intact
-            && let Ok(file) = File::open(self.image_path(entry.image_sha256))
-        {
-            return Ok(self.cached(wanted, entry, file, true));
+        if let Some(entry) = &found {
+            let opened = self.open_intact(entry, progress);
+            if let Some((file, summed)) = opened.map_err(file_error)? {
+                let cached = self.cached(wanted, entry, file, true);
+                return Ok(Cached { summed, ..cached });
+            }
         }
         if found.is_none() && options.offline {
             return Err(wanted.error(CacheErrorKind::Offline));
@@ -295,15 +303,11 @@ impl Cache {
         matching.max_by_key(|entry| entry.fetched)
     }
 
-    fn state(&self, entry: &Entry) -> State {
-        entry.state(&self.image_path(entry.image_sha256))
-    }
-
     fn cached(
         &self,
         wanted: &Wanted,
         entry: &Entry,
-        file: File,
+        file: CheckedFile,
         hit: bool,
     ) -> Cached {
         Cached {
@@ -311,66 +315,10 @@ impl Cache {
             path: self.image_path(entry.image_sha256),
             image_sha256: entry.image_sha256,
             download_sha256: entry.download_sha256,
+            summed: false,
             verified: wanted.proven(entry),
             unsigned: None,
             hit,
         }
-    }
-
-    /// Opens an entry's image, and reads it first where something about it
-    /// changed; nothing where it is gone or damaged.
-    fn open_entry(
-        &self,
-        entry: &mut Entry,
-        progress: &dyn Progress,
-    ) -> Result<Option<File>, FileError> {
-        let path = self.image_path(entry.image_sha256);
-        let usable = match entry.state(&path) {
-            State::Intact => true,
-            State::Suspect => self
-                .read_again(entry, progress)
-                .map_err(FileError::at("verify", &path))?,
-            State::Missing => false,
-        };
-        match usable {
-            true => File::open(&path)
-                .map(Some)
-                .map_err(FileError::at("open", &path)),
-            false => Ok(None),
-        }
-    }
-
-    /// Reads an image; one that is right gets its time of change written
-    /// down again. Returns whether it is.
-    fn read_again(
-        &self,
-        entry: &mut Entry,
-        progress: &dyn Progress,
-    ) -> io::Result<bool> {
-        let path = self.image_path(entry.image_sha256);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        if file.metadata()?.len() != entry.image_size {
-            return Ok(false);
-        }
-        if Sha256::of_file(&file, "verify", progress)? != entry.image_sha256 {
-            progress.fail();
-            return Ok(false);
-        }
-        progress.finish();
-        if entry.state(&path) == State::Suspect {
-            entry.take_times(&file)?;
-            entry.write(&self.images())?;
-        }
-        Ok(true)
-    }
-
-    /// Removes an entry, the record first.
-    fn discard(&self, digest: Sha256) -> io::Result<()> {
-        remove(&entry::record_path(&self.images(), digest))?;
-        remove(&self.image_path(digest))
     }
 }

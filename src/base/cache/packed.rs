@@ -1,10 +1,10 @@
 //! Downloads that are kept as they came: .xz files of many blocks, which a
 //! compressed output can take over.
 
-use super::{Cache, entry::Entry};
+use super::{Cache, Checked, entry::Entry};
 use crate::{
     base::{digest::Sha256, fetch::Part, unpack::Format, whole::remove},
-    disk::{ImageFile, xz::XzIndex},
+    disk::{CheckedFile, ImageFile, xz::XzIndex},
     progress::Progress,
 };
 use std::{
@@ -31,24 +31,20 @@ impl Cache {
         &self,
         download: Sha256,
         progress: &dyn Progress,
-    ) -> io::Result<Option<File>> {
+    ) -> io::Result<Option<CheckedFile>> {
         let path = self.packed_path(download);
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        progress.start("verify", Some(file.metadata()?.len()));
-        let found = Sha256::of_reader(&file, |read| {
-            progress.advance(u64::try_from(read).unwrap_or(u64::MAX));
-        })?;
-        if found == download {
-            progress.finish();
-            return Ok(Some(file));
+        match self.check_whole(file, &path, download, progress)? {
+            Checked::Right(file) => Ok(Some(file)),
+            Checked::Wrong => {
+                remove(&path)?;
+                Ok(None)
+            }
         }
-        progress.fail();
-        remove(&path)?;
-        Ok(None)
     }
 
     /// Returns whether the download of an entry is kept.

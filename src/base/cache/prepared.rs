@@ -1,13 +1,14 @@
 //! Base images in compressed form, cut for taking blocks from. Made once for
 //! each image and way of making, by whoever needs one first.
 
-use super::{Cache, lock::Lock, prune};
+use super::{Cache, Checked, lock::Lock, prune, sums::digest_and_sums};
 use crate::{
     base::{
         FileError,
         digest::Sha256,
         whole::{self, remove},
     },
+    disk::CheckedFile,
     progress::Progress,
 };
 use serde::{Deserialize, Serialize};
@@ -77,7 +78,7 @@ impl PreparedEntry {
 #[derive(Debug)]
 pub enum Prepared {
     /// The file.
-    Ready(File),
+    Ready(CheckedFile),
     /// Nothing: it is to be made.
     Missing(Slot),
 }
@@ -85,6 +86,7 @@ pub enum Prepared {
 /// A place for a prepared base, which nobody else fills meanwhile.
 #[derive(Debug)]
 pub struct Slot {
+    cache: Cache,
     recipe: Recipe,
     path: PathBuf,
     record: PathBuf,
@@ -103,13 +105,18 @@ impl Slot {
     /// # Errors
     ///
     /// Those of the file system.
-    pub fn fill(self, progress: &dyn Progress) -> Result<File, FileError> {
+    pub fn fill(
+        self,
+        progress: &dyn Progress,
+    ) -> Result<CheckedFile, FileError> {
         let path = &self.path;
         let file = File::open(path).map_err(FileError::at("open", path))?;
         let look = FileError::at("look at", path);
         let found = file.metadata().map_err(look)?;
-        let sha256 = digest(&file, found.len(), progress)
+        let (sha256, sums) = digest_and_sums(&file, progress)
             .map_err(FileError::at("read", path))?;
+        progress.finish();
+        let kept = self.cache.keep_sums(sha256, sums);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let entry = PreparedEntry {
             format: FORMAT,
@@ -121,27 +128,17 @@ impl Slot {
         };
         let write = FileError::at("write", &self.record);
         entry.write(&self.record).map_err(write)?;
-        Ok(file)
+        CheckedFile::new(file, path, Some(kept))
+            .map_err(FileError::at("look at", path))
     }
-}
-
-fn digest(
-    file: &File,
-    size: u64,
-    progress: &dyn Progress,
-) -> io::Result<Sha256> {
-    progress.start("verify", Some(size));
-    let digest = Sha256::of_reader(file, |read| {
-        progress.advance(u64::try_from(read).unwrap_or(u64::MAX));
-    })?;
-    progress.finish();
-    Ok(digest)
 }
 
 impl Cache {
     /// Returns a prepared base, or a place to make it. Of several runs and
     /// threads that want the same, one makes it and the others wait. One that
-    /// is not as it was is made again.
+    /// is not as it was is made again: by its size, its time of change and
+    /// whatever its checksums find when it is read; with `whole` by all of it,
+    /// now.
     ///
     /// # Errors
     ///
@@ -149,22 +146,24 @@ impl Cache {
     pub fn prepared(
         &self,
         recipe: &Recipe,
+        whole: bool,
         progress: &dyn Progress,
     ) -> Result<Prepared, FileError> {
         let (path, record) = self.prepared_paths(recipe);
-        if let Some(file) = open_intact(&path, &record, recipe) {
+        let intact = || self.intact_prepared(&path, &record, recipe);
+        if let Some(file) = intact().filter(|_| !whole) {
             return Ok(Prepared::Ready(file));
         }
         let key = format!("prepared-{}", recipe.key());
         let lock = Lock::take(&self.dir, &key, progress)?;
-        if let Some(file) = open_intact(&path, &record, recipe) {
+        if let Some(file) = intact().filter(|_| !whole) {
             return Ok(Prepared::Ready(file));
         }
         let entry = recall(&record).filter(|entry| entry.recipe == *recipe);
         if let Some(entry) = entry {
             let verified = self.verify_one(&entry, progress);
             if verified.map_err(FileError::at("verify", &path))?
-                && let Some(file) = open_intact(&path, &record, recipe)
+                && let Some(file) = intact()
             {
                 return Ok(Prepared::Ready(file));
             }
@@ -172,8 +171,9 @@ impl Cache {
         for path in [&record, &path] {
             remove(path).map_err(FileError::at("remove", path))?;
         }
-        let recipe = recipe.clone();
-        Ok(Prepared::Missing(Slot { recipe, path, record, _lock: lock }))
+        let (cache, recipe) = (self.clone(), recipe.clone());
+        let slot = Slot { cache, recipe, path, record, _lock: lock };
+        Ok(Prepared::Missing(slot))
     }
 
     /// Returns the prepared bases in the cache.
@@ -222,7 +222,22 @@ impl Cache {
     ) -> io::Result<()> {
         let (path, record) = self.prepared_paths(&entry.recipe);
         remove(&record)?;
+        remove(&self.sums_path(entry.sha256))?;
         remove(&path)
+    }
+
+    /// Opens one that looks as it was, and has checksums.
+    fn intact_prepared(
+        &self,
+        path: &Path,
+        record: &Path,
+        recipe: &Recipe,
+    ) -> Option<CheckedFile> {
+        let entry = recall(record).filter(|entry| entry.recipe == *recipe)?;
+        let file = File::open(path).ok()?;
+        let kept = self.sums(entry.sha256)?;
+        let intact = entry.is_intact(&file).ok()?;
+        intact.then(|| CheckedFile::new(file, path, Some(kept)).ok())?
     }
 
     pub(super) fn prepared_dir(&self) -> PathBuf {
@@ -250,9 +265,12 @@ impl Cache {
             Err(error) => return Err(error),
         };
         let found = file.metadata()?;
-        if found.len() != entry.size
-            || digest(&file, entry.size, progress)? != entry.sha256
-        {
+        if found.len() != entry.size {
+            remove(&self.sums_path(entry.sha256))?;
+            return Ok(false);
+        }
+        let checked = self.check_whole(file, &path, entry.sha256, progress)?;
+        if matches!(checked, Checked::Wrong) {
             return Ok(false);
         }
         let mtime = (found.mtime(), found.mtime_nsec());
@@ -261,12 +279,6 @@ impl Cache {
         }
         Ok(true)
     }
-}
-
-fn open_intact(path: &Path, record: &Path, recipe: &Recipe) -> Option<File> {
-    let entry = recall(record).filter(|entry| entry.recipe == *recipe)?;
-    let file = File::open(path).ok()?;
-    entry.is_intact(&file).ok()?.then_some(file)
 }
 
 fn recall(record: &Path) -> Option<PreparedEntry> {

@@ -54,6 +54,7 @@ impl Cache {
             if !what.dry_run {
                 self.discard(entry.image_sha256)?;
                 remove(&packed)?;
+                remove(&self.sums_path(entry.download_sha256))?;
             }
             pruned.entries.push(entry);
         }
@@ -113,6 +114,16 @@ impl Cache {
             let digest = entry::digest_of(&path, "xz");
             let wanted = digest.is_some_and(|found| listed.contains(&found));
             if !wanted && is_old(&path) {
+                drop_file(&path, what, pruned)?;
+            }
+        }
+        let images = self.list()?.into_iter();
+        let of = |e: Entry| [e.image_sha256, e.download_sha256];
+        let prepared = self.list_prepared()?.into_iter();
+        let prepared = prepared.map(|entry| entry.sha256);
+        let summed = images.flat_map(of).chain(prepared).collect();
+        for path in self.stale_sums(&summed)? {
+            if is_old(&path) {
                 drop_file(&path, what, pruned)?;
             }
         }

@@ -61,6 +61,17 @@ pub enum UnpackError {
         /// What was allowed.
         limit: u64,
     },
+    /// It refers further back than may be kept in memory.
+    #[error(
+        "its zstd window is {window} bytes, and more than {limit} are not kept \
+         in memory"
+    )]
+    Window {
+        /// What it asks for, in bytes.
+        window: u64,
+        /// What it may have, in bytes.
+        limit: u64,
+    },
     /// A .zip with no file or with several.
     #[error("the zip holds {0} files instead of one image")]
     Members(usize),

@@ -22,6 +22,7 @@ pub use error::UnpackError;
 pub use format::Format;
 
 use super::digest::Sha256;
+use crate::disk::Sums;
 use output::Output;
 use std::{
     fs::File,
@@ -67,7 +68,7 @@ impl Default for Limits {
 }
 
 /// What was unpacked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unpacked {
     /// How it was compressed.
     pub format: Format,
@@ -75,6 +76,8 @@ pub struct Unpacked {
     pub size: u64,
     /// Digest of the raw image.
     pub sha256: Sha256,
+    /// Checksums of its pieces.
+    pub sums: Sums,
 }
 
 /// Unpacks `input` into the empty file `out`, whose zero blocks stay holes.
@@ -113,7 +116,7 @@ pub fn unpack_to(
 ) -> Result<Unpacked, UnpackError> {
     let mut input = Tracked::new(input);
     let format = Format::of(input.head()?)?;
-    let (size, sha256) = output::with(limits, receive, |output| {
+    let (size, sha256, sums) = output::with(limits, receive, |output| {
         let result = decode(format, &mut input, whole, output, limits);
         // Damage seen behind a failed read is not damage.
         match (input.failed.take(), result) {
@@ -121,7 +124,7 @@ pub fn unpack_to(
             (_, result) => result,
         }
     })?;
-    Ok(Unpacked { format, size, sha256 })
+    Ok(Unpacked { format, size, sha256, sums })
 }
 
 fn decode<R: BufRead>(

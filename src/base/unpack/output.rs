@@ -1,5 +1,8 @@
 use super::{Limits, UnpackError};
-use crate::base::digest::{Hasher, Sha256};
+use crate::{
+    base::digest::{Hasher, Sha256},
+    disk::{Summing, Sums},
+};
 use std::{
     fs::File,
     io,
@@ -28,12 +31,12 @@ pub(super) struct Output {
 }
 
 /// Runs `decode` with an output to `receive`, which is called in a thread of
-/// its own with offsets and bytes; returns size and digest.
+/// its own with offsets and bytes; returns size, digest and checksums.
 pub(super) fn with(
     limits: &Limits,
     receive: impl FnMut(u64, &[u8]) -> io::Result<()> + Send,
     decode: impl FnOnce(&mut Output) -> Result<(), UnpackError>,
-) -> Result<(u64, Sha256), UnpackError> {
+) -> Result<(u64, Sha256, Sums), UnpackError> {
     let (full, from_decoder) = sync_channel(QUEUE);
     let (give_back, spare) = channel();
     thread::scope(|scope| {
@@ -114,18 +117,19 @@ fn write(
     mut receive: impl FnMut(u64, &[u8]) -> io::Result<()>,
     full: Receiver<(Vec<u8>, usize)>,
     spare: Sender<Vec<u8>>,
-) -> io::Result<(u64, Sha256)> {
-    let mut hasher = Hasher::default();
+) -> io::Result<(u64, Sha256, Sums)> {
+    let (mut hasher, mut summing) = (Hasher::default(), Summing::default());
     let mut offset = 0_u64;
     for (buffer, used) in full {
         let data = buffer.get(..used).unwrap_or_default();
         receive(offset, data)?;
         hasher.update(data);
+        summing.update(data);
         offset = offset.saturating_add(bytes(used));
         // The decoder may have ended.
         let _ = spare.send(buffer);
     }
-    Ok((offset, hasher.finish()))
+    Ok((offset, hasher.finish(), summing.finish()))
 }
 
 /// Writes runs of blocks that are not zero.

@@ -53,7 +53,7 @@ pub(super) fn update(args: &UpdateArgs, ui: &Ui) -> Result<()> {
 }
 
 fn imager_list(url: &str, ui: &Ui) -> Result<Vec<Entry>> {
-    let failed = |error: &dyn std::error::Error| {
+    let failed = |error: &(dyn std::error::Error + 'static)| {
         CommandError::failed(format!("cannot read the list {url}"), error)
     };
     let mut list = ImagerList::new(url);

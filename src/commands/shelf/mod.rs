@@ -122,6 +122,13 @@ impl Shelf {
             let fetched = orders.iter().zip(fetched);
             for (choice, (order, cached)) in ordered.into_iter().zip(fetched) {
                 warn_unsigned(order, &cached, ui);
+                if cached.summed {
+                    ui.say(&format!(
+                        "{} had no checksums in the cache: it was read whole, \
+                         and has them now",
+                        order.name
+                    ));
+                }
                 let image = self.open(choice, order, cached)?;
                 images.insert(choice, Arc::new(image));
             }
@@ -271,7 +278,7 @@ fn check_expected(nodes: &str, entry: &Entry, image: &Image) -> Result<()> {
 
 fn image_error(nodes: &str, error: &ImageError) -> CommandError {
     let what = format!("no usable image for {nodes}");
-    let report = Report::new(what).because(error);
+    let report = Report::new(what.as_str()).because(error);
     match error {
         ImageError::NoCache { .. } => CommandError::new(
             Kind::Failed,
@@ -284,6 +291,6 @@ fn image_error(nodes: &str, error: &ImageError) -> CommandError {
             };
             CommandError::new(kind, report.hint(error.hint()))
         }
-        _ => CommandError::new(Kind::Failed, report),
+        _ => CommandError::failed(what, error),
     }
 }

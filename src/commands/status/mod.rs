@@ -16,7 +16,7 @@ use clap::Args;
 use super::{
     access::Access,
     error::{CommandError, Kind, Result},
-    inventory,
+    inventory, secrets,
     workshop::build_time,
 };
 use crate::{
@@ -113,7 +113,15 @@ pub(super) fn status(path: &Path, args: &StatusArgs, ui: &Ui) -> Result<()> {
         nodes: nodes.iter().map(|node| (*node, None)).collect(),
         clusters: clusters.iter().map(|c| (c.cluster, None)).collect(),
     };
-    let access = Access::new(&args.reach.build_dir, build_time()?);
+    let access = Access::noted(&args.reach.build_dir, build_time()?);
+    if let Err(error) = &access {
+        // How far the nodes are is of use without them.
+        ui.warn(&format!(
+            "{}, which is not there: no cluster is asked, and none is noted \
+             as seen at work",
+            error.report.what()
+        ));
+    }
     let mut seen = BTreeSet::new();
     let mut live = Live::new(ui);
     let mut output = Ok(());
@@ -140,6 +148,7 @@ pub(super) fn status(path: &Path, args: &StatusArgs, ui: &Ui) -> Result<()> {
             if let Some(cluster) = cluster
                 && is_at_work(&heard)
                 && seen.insert(cluster)
+                && let Ok(access) = &access
             {
                 access.note_seen(cluster, ui);
             }
@@ -237,8 +246,7 @@ fn clusters(
         if !nodes.iter().any(|node| of(&node)) {
             continue;
         }
-        let file = format!("{cluster}-config.yml");
-        let path = args.reach.build_dir.join(&file);
+        let path = secrets::kubeconfig_path(&args.reach.build_dir, cluster)?;
         let kubeconfig = Kubeconfig::load(&path).map_err(|error| {
             CommandError::failed(
                 format!("cannot ask the {cluster} cluster"),

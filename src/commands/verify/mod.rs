@@ -23,6 +23,7 @@ use super::{
     look::{LookArgs, Looked},
     mask::Mask,
     record,
+    secrets::SecretsArgs,
     shelf::ImageArgs,
     view::{View, broken},
     workshop::{Job, Workshop},
@@ -65,6 +66,9 @@ pub(super) struct VerifyArgs {
     /// Where the build has its secrets, in its `secrets/`
     #[arg(long, value_name = "DIR", default_value = "build")]
     build_dir: PathBuf,
+
+    #[command(flatten)]
+    secrets: SecretsArgs,
 
     #[command(flatten)]
     image: ImageArgs,
@@ -150,7 +154,8 @@ fn job(
             );
         return Err(mismatch(args, report));
     }
-    let access = Access::existing(&args.build_dir, workshop.time);
+    let access =
+        Access::existing(&args.build_dir, &args.secrets, workshop.time)?;
     let mut identity = access.identity(&job.node, job.plan.cluster.as_ref())?;
     // Whether the cluster had been seen when the card was made: it may have
     // been since.

@@ -40,7 +40,7 @@ pub(super) struct ImageFileSource {
 
 impl ImageFileSource {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let failed = |error: &dyn std::error::Error| {
+        let failed = |error: &(dyn std::error::Error + 'static)| {
             let what = format!("cannot read {}", path.display());
             let mut this = CommandError::failed(what, error);
             this.kind = crate::commands::error::Kind::Usage;

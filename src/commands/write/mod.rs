@@ -18,6 +18,7 @@ use super::{
     build, card,
     error::{CommandError, Result},
     record::Record,
+    secrets::SecretsArgs,
     shelf::ImageArgs,
     workshop::Workshop,
 };
@@ -77,6 +78,9 @@ pub(super) struct WriteArgs {
     /// Where secrets are kept, in its `secrets/`
     #[arg(long, value_name = "DIR", default_value = "build")]
     build_dir: PathBuf,
+
+    #[command(flatten)]
+    secrets: SecretsArgs,
 }
 
 /// Writes a node's card or an image.
@@ -126,16 +130,22 @@ fn write_node(
         devices::check_size(&devices, Some(job.image.device().size()))?;
     }
     devices::confirm(&devices, name, args.yes, ui)?;
+    let places = (args.build_dir.as_path(), &args.secrets);
     if args.new_cluster {
-        let time = workshop.time;
-        build::forget_clusters(&jobs, &args.build_dir, time, ui)?;
+        build::forget_clusters(&jobs, places, workshop.time, ui)?;
     }
-    build::identify(&workshop, &mut jobs, &args.build_dir)?;
+    build::identify(&workshop, &mut jobs, places)?;
     for job in &jobs {
         for note in &job.plan.notes {
             ui.say(&format!("note: {note}"));
         }
         let made = card::make(job, workshop.time, ui)?;
+        let unchanged = || {
+            job.image.check_unchanged().map_err(|error| {
+                CommandError::failed(format!("cannot write {name}"), &error)
+            })
+        };
+        unchanged()?;
         let overlay: Arc<dyn ReadAt> = made.overlay.clone();
         let needed = image::needed(&overlay);
         let check = |disk: Arc<dyn ReadAt>| {
@@ -149,6 +159,7 @@ fn write_node(
             paths: made.expected.len(),
         };
         written.write(Source::Disk(&*overlay), &devices, args, ui)?;
+        unchanged()?;
         record.built(job, ui)?;
     }
     Ok(())

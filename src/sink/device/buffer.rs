@@ -4,6 +4,9 @@ use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
 };
 
+const SIZE: &str = "it was made a block larger than a chunk";
+const GIVEN: &str = "it is taken only when this is dropped";
+
 /// Memory of [`CHUNK`] bytes that begins where direct I/O wants it.
 pub(super) struct Buffer {
     bytes: Vec<u8>,
@@ -12,8 +15,8 @@ pub(super) struct Buffer {
 
 impl Buffer {
     pub(super) fn new() -> Self {
-        let align = usize::try_from(BLOCK).unwrap_or(CHUNK);
-        let bytes = vec![0; CHUNK.saturating_add(align)];
+        let align = usize::try_from(BLOCK).expect("4096");
+        let bytes = vec![0; CHUNK.checked_add(align).expect("constants")];
         let start = bytes.as_ptr().align_offset(align);
         Self { bytes, start }
     }
@@ -22,14 +25,24 @@ impl Buffer {
         self.bytes
             .get(self.start..)
             .and_then(|bytes| bytes.get(..CHUNK))
-            .unwrap_or_default()
+            .expect(SIZE)
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         self.bytes
             .get_mut(self.start..)
             .and_then(|bytes| bytes.get_mut(..CHUNK))
-            .unwrap_or_default()
+            .expect(SIZE)
+    }
+
+    /// Returns the first `len` bytes; nothing where it has not as many.
+    pub(super) fn first(&self, len: u64) -> Option<&[u8]> {
+        self.bytes().get(..usize::try_from(len).ok()?)
+    }
+
+    /// The same, to be written to.
+    pub(super) fn first_mut(&mut self, len: u64) -> Option<&mut [u8]> {
+        self.bytes_mut().get_mut(..usize::try_from(len).ok()?)
     }
 }
 
@@ -88,11 +101,11 @@ pub(super) struct Pooled {
 
 impl Pooled {
     pub(super) fn bytes(&self) -> &[u8] {
-        self.buffer.as_ref().map(Buffer::bytes).unwrap_or_default()
+        self.buffer.as_ref().expect(GIVEN).bytes()
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        self.buffer.as_mut().map(Buffer::bytes_mut).unwrap_or_default()
+        self.buffer.as_mut().expect(GIVEN).bytes_mut()
     }
 }
 

@@ -153,12 +153,19 @@ impl<'c> Card<'c> {
     fn zero(&self, run: Run) -> Step {
         let buffer = Buffer::new();
         for piece in run.pieces(to_u64(CHUNK)) {
-            let bytes = buffer.bytes().get(..to_usize(piece.len()));
-            self.target
-                .write_at(piece.start, bytes.unwrap_or_default())
-                .map_err(failed("writing", piece.start))?;
+            self.write_zeros(piece, &buffer)?;
         }
         Ok(())
+    }
+
+    /// Writes as many bytes of `zeros` as the run has.
+    fn write_zeros(&self, run: Run, zeros: &Buffer) -> Step {
+        let bytes = zeros
+            .first(run.len())
+            .ok_or(DeviceErrorKind::TooLong { run, limit: CHUNK })?;
+        self.target
+            .write_at(run.start, bytes)
+            .map_err(failed("writing", run.start))
     }
 
     /// Lets the device clear the range of the image, if it can do that
@@ -222,17 +229,14 @@ impl<'c> Card<'c> {
                     .map_err(failed("writing", piece.offset))?;
                 let len = to_u64(bytes.len());
                 self.written.fetch_add(len, Ordering::Relaxed);
-                let end = piece.offset.saturating_add(len);
-                let run = Run { start: piece.offset, end };
+                // Not beyond the device, as was seen above.
+                let run = Run { start: piece.offset, end: image };
                 let digest = self.verify.then(|| piece.digest());
                 Record { run, digest }
             }
             Job::Zero(run) => {
                 if run.end > self.cleared.load(Ordering::Relaxed) {
-                    let bytes = zeros.bytes().get(..to_usize(run.len()));
-                    self.target
-                        .write_at(run.start, bytes.unwrap_or_default())
-                        .map_err(failed("writing", run.start))?;
+                    self.write_zeros(*run, zeros)?;
                     self.written.fetch_add(run.len(), Ordering::Relaxed);
                 }
                 self.zeroed.fetch_add(run.len(), Ordering::Relaxed);
@@ -293,8 +297,10 @@ impl<'c> Card<'c> {
 
     fn reads_back(&self, record: &Record, buffer: &mut Buffer) -> Step<bool> {
         let run = record.run;
-        let bytes = buffer.bytes_mut().get_mut(..to_usize(run.len()));
-        let bytes = bytes.unwrap_or_default();
+        // Nothing reads back as whatever is wanted.
+        let bytes = buffer
+            .first_mut(run.len())
+            .ok_or(DeviceErrorKind::TooLong { run, limit: CHUNK })?;
         self.target
             .read_at(run.start, bytes)
             .map_err(failed("reading", run.start))?;
@@ -308,11 +314,16 @@ impl<'c> Card<'c> {
     pub(super) fn finish(&self, head: &[u8]) -> Step {
         self.headless.store(false, Ordering::Relaxed);
         let mut buffer = Buffer::new();
-        let len = head.len().next_multiple_of(to_usize(self.target.sector()));
-        let padded = buffer.bytes_mut().get_mut(..len).unwrap_or_default();
-        if let Some(start) = padded.get_mut(..head.len()) {
-            start.copy_from_slice(head);
-        }
+        let sector = self.target.sector();
+        let len = to_u64(head.len())
+            .checked_next_multiple_of(sector)
+            .ok_or(DeviceErrorKind::Sector(sector))?;
+        let run = Run { start: 0, end: len };
+        let padded = buffer
+            .first_mut(len)
+            .ok_or(DeviceErrorKind::TooLong { run, limit: CHUNK })?;
+        let (start, _) = padded.split_at_mut(head.len());
+        start.copy_from_slice(head);
         self.target.write_at(0, padded).map_err(failed("writing", 0))?;
         self.flush()?;
         if self.verify {
@@ -320,11 +331,10 @@ impl<'c> Card<'c> {
             padded.fill(0);
             self.target.read_at(0, padded).map_err(failed("reading", 0))?;
             if digest(padded) != expected {
-                let run = Run { start: 0, end: to_u64(len) };
                 return Err(DeviceErrorKind::Mismatch(vec![run]));
             }
         }
-        self.written.fetch_add(to_u64(len), Ordering::Relaxed);
+        self.written.fetch_add(len, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -338,9 +348,80 @@ pub(super) fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
 }
 
 fn to_u64(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
+    u64::try_from(len).expect("a usize has 64 bits at most")
 }
 
-fn to_usize(len: u64) -> usize {
-    usize::try_from(len).unwrap_or(usize::MAX)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+
+    /// A device that takes whatever comes, and has the size of nothing real.
+    #[derive(Debug)]
+    struct Any {
+        calls: Mutex<Vec<(u64, usize)>>,
+        sector: u64,
+    }
+
+    impl Target for Any {
+        fn size(&self) -> u64 {
+            1 << 40
+        }
+        fn sector(&self) -> u64 {
+            self.sector
+        }
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+            buf.fill(0);
+            self.calls.lock().unwrap().push((offset, buf.len()));
+            Ok(())
+        }
+        fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
+            self.calls.lock().unwrap().push((offset, buf.len()));
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn clear(&self, _: u64, _: u64) -> io::Result<bool> {
+            Ok(false)
+        }
+        fn reread_table(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Nothing was written, so nothing may be said to be.
+    #[test]
+    fn a_piece_that_no_buffer_holds_is_an_error() {
+        let any = Arc::new(Any { calls: Mutex::default(), sector: 512 });
+        let target: Arc<dyn Target> = any.clone();
+        let stop = AtomicBool::new(false);
+        let card = Card::new(&target, &Silent, &stop, true);
+        let run = Run { start: 4096, end: 4097 + to_u64(CHUNK) };
+        let too_long =
+            |step: Step| matches!(step, Err(DeviceErrorKind::TooLong { .. }));
+        let mut buffer = Buffer::new();
+        assert!(too_long(card.job(&Job::Zero(run), &buffer)));
+        let record = Record { run, digest: None };
+        assert!(too_long(card.reads_back(&record, &mut buffer).map(drop)));
+        let record = Record { run, digest: Some(digest(&[])) };
+        assert!(too_long(card.reads_back(&record, &mut buffer).map(drop)));
+        assert!(too_long(card.finish(&vec![1; CHUNK + 1])));
+        assert_eq!(card.written(), 0);
+        assert_eq!(*any.calls.lock().unwrap(), []);
+        // Of any size in pieces.
+        card.zero(Run { start: 0, end: run.end }).unwrap();
+        let written = any.calls.lock().unwrap().clone();
+        assert_eq!(written, [(0, CHUNK), (to_u64(CHUNK), 4097)]);
+    }
+
+    #[test]
+    fn a_sector_that_is_no_size_is_an_error() {
+        let any = Any { calls: Mutex::default(), sector: 0 };
+        let target: Arc<dyn Target> = Arc::new(any);
+        let stop = AtomicBool::new(false);
+        let card = Card::new(&target, &Silent, &stop, true);
+        let error = card.finish(&[1]).unwrap_err();
+        assert!(matches!(error, DeviceErrorKind::Sector(0)), "{error}");
+    }
 }

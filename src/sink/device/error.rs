@@ -28,6 +28,18 @@ pub enum DeviceErrorKind {
         /// Why.
         source: io::Error,
     },
+    /// A fault of piflash: a piece that its buffers do not hold.
+    #[error(
+        "{} bytes at byte {} were to be handled at once, and {limit} can be: \
+         this is a fault of piflash",
+        .run.len(), .run.start
+    )]
+    TooLong {
+        /// The piece.
+        run: Run,
+        /// What a buffer holds, in bytes.
+        limit: usize,
+    },
     /// What is read is not what was written.
     #[error("{}", differ(.0))]
     Mismatch(Vec<Run>),

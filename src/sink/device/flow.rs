@@ -2,6 +2,7 @@
 
 use super::{
     BLOCK, Bottleneck, CHUNK, DeviceErrorKind, HEAD, Run, Runs,
+    assembler::Assembler,
     buffer::{Pool, Pooled},
 };
 use crate::disk::ReadAt;
@@ -82,7 +83,8 @@ pub(super) struct Piece {
 
 impl Piece {
     pub(super) fn bytes(&self) -> &[u8] {
-        self.buffer.bytes().get(self.start..self.end).unwrap_or_default()
+        let bytes = self.buffer.bytes().get(self.start..self.end);
+        bytes.expect("it was cut out of the buffer's bytes")
     }
 
     /// Returns the digest, made by the first of the devices that asks.
@@ -105,6 +107,7 @@ impl Job {
     pub(super) fn end(&self) -> u64 {
         match self {
             Self::Write(piece) => {
+                // Beyond every device, where there is no such offset.
                 piece.offset.saturating_add(to_u64(piece.bytes().len()))
             }
             Self::Zero(run) => run.end,
@@ -189,19 +192,20 @@ impl Flow<'_> {
         sector: u64,
     ) -> io::Result<Vec<u8>> {
         let size = disk.size();
-        let head = usize::try_from(size.min(HEAD)).unwrap_or(0);
-        let mut head = vec![0; head];
+        let mut head = vec![0; to_usize(size.min(HEAD))?];
         disk.read_at(0, &mut head)?;
         let (data, zero) = plan(disk, needed)?;
         let step = u64::try_from(CHUNK).unwrap_or(u64::MAX);
         for run in data.iter().flat_map(|run| run.pieces(step)) {
             let mut buffer = self.buffer()?;
             let started = Instant::now();
-            let inside = run.end.min(size).saturating_sub(run.start);
-            let inside = usize::try_from(inside).unwrap_or(0);
-            let padded = inside.next_multiple_of(to_usize(sector));
+            let inside = run.end.min(size).checked_sub(run.start);
+            let inside = inside.ok_or_else(beyond)?;
+            let padded = inside.checked_next_multiple_of(sector);
+            let padded = to_usize(padded.ok_or_else(beyond)?)?;
+            let inside = to_usize(inside)?;
             let bytes = buffer.bytes_mut().get_mut(..padded);
-            let bytes = bytes.unwrap_or_default();
+            let bytes = bytes.ok_or_else(beyond)?;
             let (image, padding) = bytes.split_at_mut(inside);
             disk.read_at(run.start, image)?;
             padding.fill(0);
@@ -218,7 +222,9 @@ impl Flow<'_> {
     fn zero(&mut self, run: Run, size: u64, sector: u64) -> io::Result<()> {
         let end = match run.end < size {
             true => run.end,
-            false => size.next_multiple_of(sector),
+            false => {
+                size.checked_next_multiple_of(sector).ok_or_else(beyond)?
+            }
         };
         let step = u64::try_from(CHUNK).unwrap_or(u64::MAX);
         for piece in (Run { start: run.start, end }).pieces(step) {
@@ -228,7 +234,7 @@ impl Flow<'_> {
     }
 
     /// Waits for a buffer, which a device must have written first.
-    fn buffer(&mut self) -> io::Result<Pooled> {
+    pub(super) fn buffer(&mut self) -> io::Result<Pooled> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::Interrupted.into());
         }
@@ -254,7 +260,7 @@ impl Flow<'_> {
 
     /// Sends the first `len` bytes of a buffer, long zeros as such. Where
     /// `needed` is given, only what it names.
-    fn split(
+    pub(super) fn split(
         &mut self,
         buffer: Pooled,
         offset: u64,
@@ -262,8 +268,8 @@ impl Flow<'_> {
         needed: Option<&Runs>,
     ) -> io::Result<()> {
         let buffer = Arc::new(buffer);
-        let whole =
-            Run { start: offset, end: offset.saturating_add(to_u64(len)) };
+        let end = offset.checked_add(to_u64(len)).ok_or_else(beyond)?;
+        let whole = Run { start: offset, end };
         let wanted = match needed {
             None => vec![whole],
             Some(needed) => needed
@@ -272,15 +278,21 @@ impl Flow<'_> {
                 .collect(),
         };
         for run in wanted {
-            let from = to_usize(run.start.saturating_sub(offset));
-            let to = to_usize(run.end.saturating_sub(offset)).min(len);
-            let bytes = buffer.bytes().get(from..to).unwrap_or_default();
+            let within =
+                |at: u64| to_usize(at.checked_sub(offset).ok_or_else(beyond)?);
+            let from = within(run.start)?;
+            let bytes = buffer.bytes().get(from..within(run.end)?);
+            let bytes = bytes.ok_or_else(beyond)?;
             for (part, zero) in zero_runs(bytes) {
-                let start = from.saturating_add(part.start);
-                let end = from.saturating_add(part.end);
-                let at = offset.saturating_add(to_u64(start));
+                let inside = |at: usize| {
+                    let place = from.checked_add(at).ok_or_else(beyond)?;
+                    let at = offset.checked_add(to_u64(place));
+                    Ok::<_, io::Error>((place, at.ok_or_else(beyond)?))
+                };
+                let ((start, at), (end, behind)) =
+                    (inside(part.start)?, inside(part.end)?);
                 let job = if zero {
-                    let end = offset.saturating_add(to_u64(end));
+                    let end = behind;
                     Job::Zero(Run { start: at, end })
                 } else {
                     Job::Write(Arc::new(Piece {
@@ -333,7 +345,7 @@ pub(super) fn is_zero(bytes: &[u8]) -> bool {
 
 /// Cuts bytes where long runs of zero blocks begin and end.
 fn zero_runs(bytes: &[u8]) -> Vec<(std::ops::Range<usize>, bool)> {
-    let block = to_usize(BLOCK);
+    let block = ZEROS.len();
     let mut runs: Vec<(std::ops::Range<usize>, bool)> = Vec::new();
     let mut start = 0usize;
     for part in bytes.chunks(block) {
@@ -358,85 +370,17 @@ fn zero_runs(bytes: &[u8]) -> Vec<(std::ops::Range<usize>, bool)> {
     joined
 }
 
-/// Makes chunks of what comes byte by byte.
-struct Assembler<'n> {
-    needed: Option<&'n Runs>,
-    sector: u64,
-    size: u64,
-    head: Vec<u8>,
-    chunk: Option<Pooled>,
-    used: usize,
-    resumed: Instant,
+/// A number that no image and no device has.
+pub(super) fn beyond() -> io::Error {
+    io::Error::other("a place beyond every disk: this is a fault of piflash")
 }
 
-impl<'n> Assembler<'n> {
-    fn new(needed: Option<&'n Runs>, sector: u64) -> Self {
-        Self {
-            needed,
-            sector,
-            size: 0,
-            head: Vec::new(),
-            chunk: None,
-            used: 0,
-            resumed: Instant::now(),
-        }
-    }
-
-    fn take(&mut self, bytes: &[u8], flow: &mut Flow<'_>) -> io::Result<()> {
-        // All that passed since the last call went into the image.
-        let spent = self.resumed.elapsed();
-        flow.reading = flow.reading.saturating_add(spent);
-        let head = to_usize(HEAD).saturating_sub(self.head.len());
-        let (first, mut rest) = bytes.split_at(head.min(bytes.len()));
-        self.head.extend_from_slice(first);
-        self.size = self.size.saturating_add(to_u64(first.len()));
-        while !rest.is_empty() {
-            let mut chunk = match self.chunk.take() {
-                Some(chunk) => chunk,
-                None => flow.buffer()?,
-            };
-            let space = chunk.bytes_mut().get_mut(self.used..);
-            let space = space.unwrap_or_default();
-            let len = space.len().min(rest.len());
-            let (now, later) = rest.split_at(len);
-            if let Some(space) = space.get_mut(..len) {
-                space.copy_from_slice(now);
-            }
-            rest = later;
-            self.used = self.used.saturating_add(len);
-            self.size = self.size.saturating_add(to_u64(len));
-            self.chunk = Some(chunk);
-            if self.used >= CHUNK {
-                self.send(flow)?;
-            }
-        }
-        self.resumed = Instant::now();
-        Ok(())
-    }
-
-    fn send(&mut self, flow: &mut Flow<'_>) -> io::Result<()> {
-        let Some(chunk) = self.chunk.take() else { return Ok(()) };
-        let used = std::mem::take(&mut self.used);
-        let offset = self.size.saturating_sub(to_u64(used));
-        let mut chunk = chunk;
-        let padded = used.next_multiple_of(to_usize(self.sector));
-        if let Some(padding) = chunk.bytes_mut().get_mut(used..padded) {
-            padding.fill(0);
-        }
-        flow.split(chunk, offset, padded, self.needed)
-    }
-
-    fn finish(&mut self, flow: &mut Flow<'_>) -> io::Result<()> {
-        self.send(flow)
-    }
+pub(super) fn to_u64(len: usize) -> u64 {
+    u64::try_from(len).expect("a usize has 64 bits at most")
 }
 
-fn to_u64(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
-}
-
-fn to_usize(len: u64) -> usize {
-    usize::try_from(len).unwrap_or(usize::MAX)
+pub(super) fn to_usize(len: u64) -> io::Result<usize> {
+    usize::try_from(len).map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! before the device was flushed, and what is read back comes from the
 //! device and not from the kernel's cache.
 
+mod assembler;
 mod block;
 mod buffer;
 mod card;

@@ -28,8 +28,18 @@ pub(in crate::sink) struct Memo<R>(Mutex<Option<Kept<R>>>);
 struct Kept<R> {
     file: File,
     end: u64,
-    /// Where the bytes are, how many, and what the index has of them.
-    places: HashMap<Key, (u64, usize, R)>,
+    /// Where the bytes are, and what the index has of them.
+    places: HashMap<Key, Place<R>>,
+}
+
+/// Where one block is.
+#[derive(Clone, Copy)]
+struct Place<R> {
+    at: u64,
+    len: usize,
+    /// Checksum of the bytes: a disk is between writing and reading.
+    sum: u32,
+    record: R,
 }
 
 impl<R> Default for Memo<R> {
@@ -64,15 +74,17 @@ impl<R: Copy> Memo<R> {
     }
 
     fn get(&self, key: &Key) -> Option<Encoded<R>> {
-        let (file, at, len, record) = {
+        let (file, place) = {
             let kept = self.lock();
             let kept = kept.as_ref()?;
-            let (at, len, record) = *kept.places.get(key)?;
-            (kept.file.try_clone().ok()?, at, len, record)
+            let place = *kept.places.get(key)?;
+            (kept.file.try_clone().ok()?, place)
         };
+        let Place { at, len, sum, record } = place;
         let mut bytes = vec![0; len];
         file.read_exact_at(&mut bytes, at).ok()?;
-        Some(Encoded { bytes, record })
+        let right = crc32c::crc32c(&bytes) == sum;
+        right.then_some(Encoded { bytes, record })
     }
 
     fn put(&self, key: Key, block: &Encoded<R>) -> io::Result<()> {
@@ -92,7 +104,9 @@ impl<R: Copy> Memo<R> {
             .filter(|end| *end <= LIMIT)
             .ok_or(io::ErrorKind::StorageFull)?;
         kept.file.write_all_at(&block.bytes, kept.end)?;
-        kept.places.insert(key, (kept.end, len, block.record));
+        let (at, record) = (kept.end, block.record);
+        let sum = crc32c::crc32c(&block.bytes);
+        kept.places.insert(key, Place { at, len, sum, record });
         kept.end = end;
         Ok(())
     }

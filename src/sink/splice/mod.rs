@@ -19,13 +19,16 @@ mod in_order;
 mod memo;
 
 use super::{SinkError, Staged};
-use crate::{disk::ReadAt, progress::Progress};
+use crate::{
+    disk::{CheckedFile, ReadAt},
+    progress::Progress,
+};
 pub(super) use assemble::Assembled;
 use assemble::Assembly;
 use cuts::Piece;
 pub(super) use cuts::{Grain, Ranges};
 pub(super) use memo::Memo;
-use std::{fs::File, io};
+use std::io;
 
 /// A format whose blocks can be encoded and copied by themselves.
 pub(super) trait Format: Sync {
@@ -83,7 +86,7 @@ impl<R> Block<R> {
 /// A file to take blocks from. They are the image, in order, and none is
 /// empty.
 pub(super) struct Source<'f, R> {
-    pub(super) file: &'f File,
+    pub(super) file: &'f CheckedFile,
     pub(super) blocks: Vec<Block<R>>,
     /// What was encoded for other images over it.
     pub(super) memo: &'f Memo<R>,

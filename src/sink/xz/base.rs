@@ -1,6 +1,6 @@
 use crate::{
     disk::{
-        ImageFile,
+        CheckedFile,
         xz::{Check, XzBlock, XzError, XzErrorKind, XzIndex},
     },
     sink::splice::{Block, Memo, Source},
@@ -10,7 +10,7 @@ use std::{fs::File, path::Path};
 /// A base image as an .xz file, to take blocks from.
 #[derive(Debug)]
 pub struct XzBase {
-    file: ImageFile,
+    file: CheckedFile,
     index: XzIndex,
     memo: Memo<(u64, u64)>,
 }
@@ -33,7 +33,16 @@ impl XzBase {
     /// Those of [`XzIndex::read`].
     pub fn new(file: File) -> Result<Self, XzError> {
         let io = |e| XzError { offset: 0, kind: XzErrorKind::Io(e) };
-        let file = ImageFile::new(file).map_err(io)?;
+        let file = CheckedFile::new(file, Path::new(""), None).map_err(io)?;
+        Self::checked(file)
+    }
+
+    /// Takes a file whose reads are checked, and reads its index.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`XzIndex::read`].
+    pub fn checked(file: CheckedFile) -> Result<Self, XzError> {
         let index = XzIndex::read(&file)?;
         Ok(Self { file, index, memo: Memo::default() })
     }
@@ -62,6 +71,6 @@ impl XzBase {
         };
         let full = self.index.blocks().iter().filter(|block| block.len > 0);
         let blocks = full.map(block).collect();
-        Source { file: self.file(), blocks, memo: &self.memo }
+        Source { file: &self.file, blocks, memo: &self.memo }
     }
 }

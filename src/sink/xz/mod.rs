@@ -41,12 +41,8 @@ impl Default for XzOptions {
     }
 }
 
-/// Writes the image to `dest`, which has it whole or is as it was before.
-///
-/// `base` holds the same image as the base of the overlay: that is for the
-/// caller to know, only the size is compared. Without it everything is
-/// encoded. `raw` is the file under the overlay, where there is one; both
-/// are watched for changes. The new file has mode 0600: images hold keys.
+/// Writes the image to `dest`, which has it whole or is as it was before: see
+/// [`stage_image`].
 ///
 /// # Errors
 ///
@@ -59,6 +55,30 @@ pub fn write_image(
     options: &XzOptions,
     progress: &dyn Progress,
 ) -> Result<Written, SinkError> {
+    let (staged, written) =
+        stage_image(overlay, base, raw, dest, options, progress)?;
+    staged.publish()?;
+    Ok(written)
+}
+
+/// Writes the image to a file that is to be published as `dest`.
+///
+/// `base` holds the same image as the base of the overlay: that is for the
+/// caller to know, only the size is compared. Without it everything is
+/// encoded. `raw` is the file under the overlay, where there is one; both
+/// are watched for changes. The new file has mode 0600: images hold keys.
+///
+/// # Errors
+///
+/// Those of [`write_image`].
+pub fn stage_image(
+    overlay: &Overlay,
+    base: Option<&XzBase>,
+    raw: Option<&File>,
+    dest: &Path,
+    options: &XzOptions,
+    progress: &dyn Progress,
+) -> Result<(Staged, Written), SinkError> {
     let staged = Staged::create(dest)?;
     let files = base.map(XzBase::file).into_iter().chain(raw);
     let watch = Watch::new(&staged, files)?;
@@ -67,10 +87,10 @@ pub fn write_image(
     let job = job(overlay, base, check, options, progress);
     let assembled = job.splice(&Ranges::new(&changed), &staged)?;
     watch.check(&staged)?;
-    staged.publish()?;
     let changed =
         changed.iter().fold(0, |sum, (_, len)| len.saturating_add(sum));
-    Ok(Written::new(overlay.size(), changed, assembled))
+    let written = Written::new(overlay.size(), changed, assembled);
+    Ok((staged, written))
 }
 
 /// Makes an .xz file of `image` to take blocks from: fine blocks where it is

@@ -1,10 +1,12 @@
 //! A base image: opened, its partitions found, its facts read.
 
+mod unchanged;
+
 use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use super::{
@@ -18,10 +20,11 @@ use super::{
     unpack::Format,
 };
 use crate::{
-    disk::{ImageFile, Overlay, ReadAt, Window},
+    disk::{CheckedFile, Overlay, ReadAt, Window},
     fs::{Ext4Reader, Fat, FsError, Reader},
     progress::Progress,
 };
+use unchanged::Stamp;
 
 /// Where a base image came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +58,11 @@ pub struct Image {
     pub origin: Origin,
     /// What it is.
     pub facts: Facts,
-    device: Arc<ImageFile>,
+    device: Arc<CheckedFile>,
+    stamp: Stamp,
     digest: OnceLock<Sha256>,
+    /// Whether all of it was read in this run; held while it is read.
+    read: Mutex<bool>,
 }
 
 /// Why an image cannot be a base.
@@ -102,7 +108,8 @@ impl Image {
     pub fn demo() -> Result<Self, ImageError> {
         let file =
             demo::unpack(&std::env::temp_dir()).map_err(ImageError::Demo)?;
-        Self::new("demo", Origin::Demo, file, Path::new("demo"))
+        let path = Path::new("demo");
+        Self::unchecked("demo", Origin::Demo, file, path)
     }
 
     /// Opens an image in a file of the user's; a compressed one is unpacked
@@ -116,7 +123,8 @@ impl Image {
         let name = path.file_name().unwrap_or(path.as_os_str());
         let name = name.to_string_lossy();
         if format == Format::Raw {
-            return Self::new(&name, Origin::File(path.to_owned()), file, path);
+            let origin = Origin::File(path.to_owned());
+            return Self::unchecked(&name, origin, file, path);
         }
         let cache = cache.ok_or_else(|| {
             let path = path.to_owned();
@@ -150,24 +158,46 @@ impl Image {
         Ok(image)
     }
 
-    /// Reads what it is.
-    fn new(
+    /// Takes a file without checksums: the user's own.
+    fn unchecked(
         name: &str,
         origin: Origin,
         file: File,
         path: &Path,
     ) -> Result<Self, ImageError> {
-        let device = ImageFile::new(file).map_err(|source| {
+        let file = CheckedFile::new(file, path, None).map_err(|source| {
             let path = path.to_owned();
             ImageError::Io { path, source }
         })?;
+        Self::new(name, origin, file, path)
+    }
+
+    /// Reads what it is.
+    fn new(
+        name: &str,
+        origin: Origin,
+        device: CheckedFile,
+        path: &Path,
+    ) -> Result<Self, ImageError> {
+        let io = |source| {
+            let path = path.to_owned();
+            ImageError::Io { path, source }
+        };
+        let stamp = Stamp::of(&device.file().metadata().map_err(io)?);
         let device = Arc::new(device);
-        let facts = facts_of(&device).map_err(|source| {
+        let facts = facts_of(&device);
+        // Whatever was made of it.
+        if let Some(damaged) = device.damage() {
+            let kind = io::ErrorKind::InvalidData;
+            return Err(io(io::Error::new(kind, damaged.clone())));
+        }
+        let facts = facts.map_err(|source| {
             let (path, source) = (path.to_owned(), Box::new(source));
             ImageError::Probe { path, source }
         })?;
         let (name, digest) = (name.to_owned(), OnceLock::new());
-        Ok(Self { name, origin, facts, device, digest })
+        let read = Mutex::default();
+        Ok(Self { name, origin, facts, device, stamp, digest, read })
     }
 
     /// Returns what identifies it in a lock. Reads all of it, once, unless
@@ -179,9 +209,10 @@ impl Image {
     ) -> io::Result<LockedImage> {
         let size = self.device.size();
         let read = || {
-            let digest = Sha256::of_file(self.file(), "hash base", progress);
+            let digest = Sha256::of_file(self.file(), "hash base", progress)?;
             progress.finish();
-            digest
+            *self.read.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            Ok(digest)
         };
         let sha256 = match (self.digest.get(), cache, &self.origin) {
             (Some(digest), ..) => *digest,
@@ -199,6 +230,13 @@ impl Image {
         };
         let name = self.name.clone();
         Ok(LockedImage { name, size, sha256, download_sha256 })
+    }
+
+    /// Returns whether what is read of [`device`](Self::device) is compared
+    /// with checksums.
+    #[must_use]
+    pub fn is_checked(&self) -> bool {
+        self.device.is_checked()
     }
 
     /// Returns the whole disk.
@@ -234,9 +272,9 @@ impl Image {
     }
 }
 
-fn facts_of(device: &Arc<ImageFile>) -> Result<Facts, ProbeError> {
+fn facts_of(device: &Arc<CheckedFile>) -> Result<Facts, ProbeError> {
     // The FAT editor wants something writable; nothing is written to it.
-    let overlay = Arc::new(Overlay::new(Arc::<ImageFile>::clone(device)));
+    let overlay = Arc::new(Overlay::new(Arc::<CheckedFile>::clone(device)));
     probe_image(device.as_ref(), &|kind, partition| {
         let window =
             Window::new(Arc::clone(&overlay), partition.start, partition.len)?;
