@@ -144,17 +144,25 @@ impl CheckedFile {
     /// that were zero; a piece that the hole has only a part of is read with
     /// its other part.
     fn was_zero(&self, sums: &Sums, offset: u64, len: u64) -> u64 {
-        // Of a file that was read once, so it fits.
-        let end = offset.saturating_add(len);
+        let end = offset
+            .checked_add(len)
+            .expect("inside of a file that was read once");
         let mut start = offset.next_multiple_of(PIECE);
         while start < end {
-            let behind = start.saturating_add(PIECE).min(sums.size());
+            let behind = start
+                .checked_add(PIECE)
+                .expect("inside of a file that was read once")
+                .min(sums.size());
             if behind > end {
                 break;
             }
-            let len = behind.saturating_sub(start);
+            let len = behind
+                .checked_sub(start)
+                .expect("inside of a file that was read once");
             if sums.get(start / PIECE) != Some(of_zeros(len)) {
-                return start.saturating_sub(offset);
+                return start
+                    .checked_sub(offset)
+                    .expect("inside of a file that was read once");
             }
             start = behind;
         }
@@ -179,11 +187,16 @@ impl ReadAt for CheckedFile {
             let all = to_u64(rest.len());
             let whole = match position.checked_add(all) {
                 Some(end) if end == self.size() => all,
-                _ => all.saturating_sub(all % PIECE),
+                _ => all
+                    .checked_sub(all % PIECE)
+                    .expect("a remainder is no larger"),
             };
             let len = match (over, whole) {
                 (0, 1..) => whole,
-                _ => PIECE.saturating_sub(over).min(all),
+                _ => PIECE
+                    .checked_sub(over)
+                    .expect("a remainder is smaller")
+                    .min(all),
             };
             let len = usize::try_from(len).map_err(too_long)?;
             let (now, later) = rest.split_at_mut(len);
@@ -191,7 +204,9 @@ impl ReadAt for CheckedFile {
                 self.read_pieces(sums, position, now)?;
             } else {
                 let within = usize::try_from(over).map_err(too_long)?;
-                let start = position.saturating_sub(over);
+                let start = position
+                    .checked_sub(over)
+                    .expect("a remainder is no larger");
                 self.read_part(sums, start, within, now)?;
             }
             position =

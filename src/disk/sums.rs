@@ -81,13 +81,19 @@ impl Summing {
     /// Takes the next bytes.
     pub fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            // It is emptied when it is full.
-            let room = PIECE_LEN.saturating_sub(self.len);
+            let room = PIECE_LEN
+                .checked_sub(self.len)
+                .expect("emptied when it is full");
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             self.sum = crc32c::crc32c_append(self.sum, now);
-            self.len = self.len.saturating_add(now.len());
-            // No file has more than 2^64 bytes.
-            self.size = self.size.saturating_add(to_u64(now.len()));
+            self.len = self
+                .len
+                .checked_add(now.len())
+                .expect("no more than there was room");
+            self.size = self
+                .size
+                .checked_add(to_u64(now.len()))
+                .expect("no file has more than 2^64 bytes");
             if self.len >= PIECE_LEN {
                 self.end_piece();
             }

@@ -93,14 +93,37 @@ pub fn stage_map(
     let changed = overlay.changed().map_err(|e| staged.read_error(None, e))?;
     let ranges = mapped(size, unused);
     let count = ranges.iter().fold(0u64, |sum, (first, end)| {
-        sum.saturating_add(end.saturating_sub(*first))
+        sum.checked_add(
+            end.checked_sub(*first)
+                .expect("inside of the image, and one block more"),
+        )
+        .expect("inside of the image, and one block more")
     });
-    progress.start("map", Some(count.saturating_mul(BLOCK)));
+    progress.start(
+        "map",
+        Some(
+            count
+                .checked_mul(BLOCK)
+                .expect("inside of the image, and one block more"),
+        ),
+    );
     let mut lines = String::new();
     for &(first, end) in &ranges {
-        let at = first.saturating_mul(BLOCK);
-        let len = end.saturating_mul(BLOCK).min(size).saturating_sub(at);
-        let same = !touches(&changed, at, at.saturating_add(len));
+        let at = first
+            .checked_mul(BLOCK)
+            .expect("inside of the image, and one block more");
+        let len = end
+            .checked_mul(BLOCK)
+            .expect("inside of the image, and one block more")
+            .min(size)
+            .checked_sub(at)
+            .expect("inside of the image, and one block more");
+        let same = !touches(
+            &changed,
+            at,
+            at.checked_add(len)
+                .expect("inside of the image, and one block more"),
+        );
         let found = known.get((first, end)).filter(|_| same);
         let checksum = match found {
             Some(checksum) => checksum,
@@ -111,7 +134,9 @@ pub fn stage_map(
             known.put((first, end), &checksum);
         }
         progress.advance(len);
-        let last = end.saturating_sub(1);
+        let last = end
+            .checked_sub(1)
+            .expect("inside of the image, and one block more");
         let blocks = match first == last {
             true => first.to_string(),
             false => format!("{first}-{last}"),
@@ -128,8 +153,10 @@ pub fn stage_map(
         .write_all(text.as_bytes())
         .map_err(|e| staged.error("write", None, e))?;
     progress.finish();
-    let file = u64::try_from(text.len()).unwrap_or(u64::MAX);
-    let mapped = count.saturating_mul(BLOCK);
+    let file = u64::try_from(text.len()).expect("64 bits at most");
+    let mapped = count
+        .checked_mul(BLOCK)
+        .expect("inside of the image, and one block more");
     Ok((staged, Written { size, mapped, file }))
 }
 
@@ -139,7 +166,9 @@ fn mapped(size: u64, unused: &[(u64, u64)]) -> Vec<(u64, u64)> {
     let mut ranges = Vec::new();
     let mut start = 0;
     let holes = unused.iter().map(|(at, len)| {
-        let end = at.saturating_add(*len);
+        let end = at
+            .checked_add(*len)
+            .expect("inside of the image, and one block more");
         // The last block may be short.
         let end = if end >= size { count } else { end / BLOCK };
         (at.div_ceil(BLOCK), end)
@@ -150,7 +179,11 @@ fn mapped(size: u64, unused: &[(u64, u64)]) -> Vec<(u64, u64)> {
         }
         let from = from.min(count);
         while start < from {
-            let step = (start / STEP).saturating_add(1).saturating_mul(STEP);
+            let step = (start / STEP)
+                .checked_add(1)
+                .expect("inside of the image, and one block more")
+                .checked_mul(STEP)
+                .expect("inside of the image, and one block more");
             let end = step.min(from);
             ranges.push((start, end));
             start = end;
@@ -161,8 +194,10 @@ fn mapped(size: u64, unused: &[(u64, u64)]) -> Vec<(u64, u64)> {
 }
 
 fn touches(changed: &[(u64, u64)], start: u64, end: u64) -> bool {
-    let first =
-        changed.partition_point(|(at, len)| at.saturating_add(*len) <= start);
+    let first = changed.partition_point(|(at, len)| {
+        at.checked_add(*len).expect("inside of the image, and one block more")
+            <= start
+    });
     changed.get(first).is_some_and(|(at, _)| *at < end)
 }
 
@@ -175,12 +210,16 @@ fn checksum(
     let mut buffer = vec![0; CHUNK];
     while len > 0 {
         let step = usize::try_from(len).map_or(CHUNK, |len| len.min(CHUNK));
-        let chunk = buffer.get_mut(..step).unwrap_or_default();
+        let chunk = buffer.get_mut(..step).expect("a chunk at most");
         image.read_at(at, chunk)?;
         digest.update(&*chunk);
-        let step = u64::try_from(step).unwrap_or(len);
-        at = at.saturating_add(step);
-        len = len.saturating_sub(step);
+        let step = u64::try_from(step).expect("a chunk at most");
+        at = at
+            .checked_add(step)
+            .expect("inside of the image, and one block more");
+        len = len
+            .checked_sub(step)
+            .expect("inside of the image, and one block more");
     }
     Ok(hex(&digest.finalize()))
 }

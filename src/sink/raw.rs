@@ -97,8 +97,9 @@ pub fn stage_image(
     let watch = Watch::new(&staged, base_file)?;
     let base_file = check_base(&staged, base_file, size)?;
     let changed = overlay.changed().map_err(|e| staged.read_error(None, e))?;
-    let changed_bytes =
-        changed.iter().fold(0u64, |sum, (_, len)| sum.saturating_add(*len));
+    let changed_bytes = changed.iter().fold(0u64, |sum, (_, len)| {
+        sum.checked_add(*len).expect("inside of the image")
+    });
 
     let reflinked = options.reflink
         && base_file
@@ -114,9 +115,9 @@ pub fn stage_image(
         }
         runs = without(&runs, &changed);
     }
-    let bytes = runs
-        .iter()
-        .fold(changed_bytes, |sum, (_, len)| sum.saturating_add(*len));
+    let bytes = runs.iter().fold(changed_bytes, |sum, (_, len)| {
+        sum.checked_add(*len).expect("inside of the image")
+    });
     let available = staged
         .available()
         .map_err(|e| staged.error("look at space for", None, e))?;
@@ -199,8 +200,8 @@ fn copy_base(
             break;
         };
         progress.advance(copied);
-        offset = offset.saturating_add(copied);
-        len = len.saturating_sub(copied);
+        offset = offset.checked_add(copied).expect("inside of the image");
+        len = len.checked_sub(copied).expect("inside of the image");
     }
     copy_run(overlay, staged, offset, len, false, progress)
 }
@@ -219,18 +220,18 @@ fn copy_run(
     while len > 0 {
         // To where whole pieces begin that have one checksum.
         let over = usize::try_from(offset).map_or(0, |at| at % CHUNK);
-        let room = CHUNK.saturating_sub(over);
+        let room = CHUNK.checked_sub(over).expect("below CHUNK");
         let step = usize::try_from(len).map_or(room, |len| len.min(room));
-        let chunk = buffer.get_mut(..step).unwrap_or_default();
+        let chunk = buffer.get_mut(..step).expect("a chunk at most");
         overlay
             .read_at(offset, chunk)
             .map_err(|e| staged.read_error(Some(offset), e))?;
         write_sparse(staged.file(), offset, chunk, overwrite)
             .map_err(|e| staged.error("write", Some(offset), e))?;
-        let step = u64::try_from(step).unwrap_or(u64::MAX);
+        let step = u64::try_from(step).expect("a chunk at most");
         progress.advance(step);
-        offset = offset.saturating_add(step);
-        len = len.saturating_sub(step);
+        offset = offset.checked_add(step).expect("inside of the image");
+        len = len.checked_sub(step).expect("inside of the image");
     }
     Ok(())
 }
@@ -252,12 +253,17 @@ fn write_sparse(
         .collect::<Vec<_>>()
         .chunk_by(|a, b| is_zero(a) == is_zero(b))
     {
-        let len = run.iter().fold(0usize, |n, b| n.saturating_add(b.len()));
-        let end = start.saturating_add(len);
+        let len = run.iter().fold(0usize, |n, b| {
+            n.checked_add(b.len()).expect("inside of the image")
+        });
+        let end = start.checked_add(len).expect("inside of the image");
         if !run.first().is_some_and(|block| is_zero(block)) {
-            let at = u64::try_from(start).unwrap_or(u64::MAX);
-            let part = bytes.get(start..end).unwrap_or_default();
-            file.write_all_at(part, offset.saturating_add(at))?;
+            let at = u64::try_from(start).expect("a chunk at most");
+            let part = bytes.get(start..end).expect("runs of these bytes");
+            file.write_all_at(
+                part,
+                offset.checked_add(at).expect("inside of the image"),
+            )?;
         }
         start = end;
     }
@@ -269,14 +275,18 @@ fn without(runs: &[(u64, u64)], cut: &[(u64, u64)]) -> Vec<(u64, u64)> {
     let mut left = Vec::new();
     let mut cuts = cut.iter().peekable();
     for (offset, len) in runs {
-        let (mut start, end) = (*offset, offset.saturating_add(*len));
+        let (mut start, end) =
+            (*offset, offset.checked_add(*len).expect("inside of the image"));
         while let Some((at, by)) = cuts.peek() {
-            let behind = at.saturating_add(*by);
+            let behind = at.checked_add(*by).expect("inside of the image");
             if *at >= end {
                 break;
             }
             if *at > start {
-                left.push((start, at.saturating_sub(start)));
+                left.push((
+                    start,
+                    at.checked_sub(start).expect("inside of the image"),
+                ));
             }
             start = start.max(behind);
             if behind > end {
@@ -286,7 +296,10 @@ fn without(runs: &[(u64, u64)], cut: &[(u64, u64)]) -> Vec<(u64, u64)> {
             cuts.next();
         }
         if start < end {
-            left.push((start, end.saturating_sub(start)));
+            left.push((
+                start,
+                end.checked_sub(start).expect("inside of the image"),
+            ));
         }
     }
     left

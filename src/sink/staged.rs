@@ -114,6 +114,7 @@ impl Staged {
     /// Returns the bytes that this user may still write there.
     pub fn available(&self) -> io::Result<u64> {
         let stat = statvfs(&self.directory)?;
+        // Without a limit some file systems say the most there is.
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 

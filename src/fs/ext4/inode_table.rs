@@ -26,7 +26,7 @@ impl Ext4<'_> {
             let reserved = self.sb.s_first_ino.checked_sub(1);
             let reserved = reserved.expect("11 or more: see Superblock");
             // In groups behind nothing is reserved.
-            let from = reserved.checked_sub(base).unwrap_or(0);
+            let from = reserved.saturating_sub(base);
             let free = first_clear(
                 &bitmap,
                 from.into(),

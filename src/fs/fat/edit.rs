@@ -115,7 +115,7 @@ impl<D: ReadAt> Fat<D> {
         let capacity = directory.bytes.len() / ENTRY;
         let end = directory.room_for(wanted).checked_add(wanted).expect(INSIDE);
         // None where there is room already.
-        let missing = end.checked_sub(capacity).unwrap_or(0);
+        let missing = end.saturating_sub(capacity);
         let fixed = parent.cluster == 0 && self.volume.root_cluster == 0;
         if (fixed && missing > 0) || end > 65_536 {
             // Fewer than are wanted where the end is past the limit.
@@ -162,7 +162,7 @@ impl<D: ReadAt> Fat<D> {
         let mut start = 0usize;
         for cluster in chain {
             // All of a cluster that is behind the last entry.
-            let from = used.checked_sub(start).unwrap_or(0).min(step);
+            let from = used.saturating_sub(start).min(step);
             let offset = u64::try_from(from).expect(INSIDE);
             let at = self
                 .volume
@@ -257,7 +257,7 @@ impl<D: ReadAt> Fat<D> {
                 old_chain.clone_from(&chain);
                 let has = u64::try_from(chain.len()).expect(INSIDE);
                 // Nothing more where the file gets shorter.
-                let more = needed.checked_sub(has).unwrap_or(0);
+                let more = needed.saturating_sub(has);
                 self.reserve(more, None)?;
             }
             None => self.reserve(needed, Some(&self.place(path)?))?,

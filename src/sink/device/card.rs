@@ -125,6 +125,7 @@ impl<'c> Card<'c> {
         self.flush()?;
         self.headless.store(true, Ordering::Relaxed);
         // The backup of a GPT, which tools would find again.
+        // On a device as short as the head there is nothing more.
         let start = size.saturating_sub(HEAD).max(HEAD);
         let start = start.next_multiple_of(BLOCK);
         if start < size {
@@ -173,7 +174,10 @@ impl<'c> Card<'c> {
     /// there before is not needed any more.
     pub(super) fn clear(&self, size: u64) -> Step {
         let rest = size.checked_rem(BLOCK).unwrap_or(0);
-        let run = Run { start: HEAD, end: size.saturating_sub(rest) };
+        let run = Run {
+            start: HEAD,
+            end: size.checked_sub(rest).expect("a remainder is no larger"),
+        };
         if run.is_empty() {
             return Ok(());
         }
@@ -257,9 +261,9 @@ impl<'c> Card<'c> {
             &mut *self.records.lock().unwrap_or_else(PoisonError::into_inner),
         );
         records.sort_unstable_by_key(|record| record.run);
-        let total = records
-            .iter()
-            .fold(0u64, |sum, record| sum.saturating_add(record.run.len()));
+        let total = records.iter().fold(0u64, |sum, record| {
+            sum.checked_add(record.run.len()).expect("records do not overlap")
+        });
         self.progress.start("read back", Some(total));
         let queue = Mutex::new(records.into_iter());
         let wrong = Mutex::new(Vec::new());

@@ -324,6 +324,7 @@ pub(super) fn plan(
     disk: &dyn ReadAt,
     needed: Option<&Runs>,
 ) -> io::Result<(Runs, Runs)> {
+    // A short image has nothing behind its head.
     let behind = Runs::new([(HEAD, disk.size().saturating_sub(HEAD))]);
     let mut data = Runs::data(disk)?.within(&behind);
     let mut wanted = behind;
@@ -349,7 +350,7 @@ fn zero_runs(bytes: &[u8]) -> Vec<(std::ops::Range<usize>, bool)> {
     let mut runs: Vec<(std::ops::Range<usize>, bool)> = Vec::new();
     let mut start = 0usize;
     for part in bytes.chunks(block) {
-        let end = start.saturating_add(part.len());
+        let end = start.checked_add(part.len()).expect("parts of these bytes");
         let zero = is_zero(part);
         match runs.last_mut() {
             Some((run, kind)) if *kind == zero => run.end = end,

@@ -14,6 +14,7 @@ impl Run {
     /// Returns its length in bytes.
     #[must_use]
     pub fn len(self) -> u64 {
+        // None where a short image ends before the place it would begin at.
         self.end.saturating_sub(self.start)
     }
 
@@ -27,6 +28,7 @@ impl Run {
     pub(super) fn pieces(self, step: u64) -> impl Iterator<Item = Self> {
         let mut start = self.start;
         std::iter::from_fn(move || {
+            // A step may be larger than anything.
             let end = start.saturating_add(step).min(self.end);
             let piece = Self { start, end };
             start = end;
@@ -43,6 +45,7 @@ impl Runs {
     /// Takes `(offset, len)` in any order; they may overlap.
     #[must_use]
     pub fn new(ranges: impl IntoIterator<Item = (u64, u64)>) -> Self {
+        // A range may go on to the end, wherever that is.
         let runs = ranges
             .into_iter()
             .map(|(start, len)| Run { start, end: start.saturating_add(len) });
@@ -88,16 +91,19 @@ impl Runs {
     /// Returns how many bytes they have together.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.iter().fold(0, |sum, run| sum.saturating_add(run.len()))
+        self.iter().fold(0, |sum, run| {
+            sum.checked_add(run.len()).expect("runs do not overlap")
+        })
     }
 
     /// Widens every run to multiples of `unit`.
     #[must_use]
     pub(super) fn aligned(&self, unit: u64) -> Self {
         let runs = self.iter().map(|run| Run {
-            start: run.start.saturating_sub(
-                run.start.checked_rem(unit).unwrap_or_default(),
-            ),
+            start: run
+                .start
+                .checked_sub(run.start.checked_rem(unit).unwrap_or_default())
+                .expect("a remainder is no larger"),
             end: run.end.checked_next_multiple_of(unit).unwrap_or(run.end),
         });
         Self::merged(runs.collect())

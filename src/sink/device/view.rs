@@ -53,7 +53,8 @@ impl TargetView {
         if windows.kept.len() >= KEPT {
             windows.kept.remove(0);
         }
-        let within = usize::try_from(offset % WINDOW).unwrap_or(0);
+        let within = usize::try_from(offset % WINDOW).expect("in a window");
+        // Nothing where the device ends in it.
         let source = window.1.get(within..).unwrap_or_default();
         let len = source.len().min(buf.len());
         if let (Some(to), Some(from)) = (buf.get_mut(..len), source.get(..len))
@@ -68,10 +69,11 @@ impl TargetView {
     }
 
     fn load(&self, number: u64, buffer: &mut Buffer) -> io::Result<Vec<u8>> {
-        let start = number.saturating_mul(WINDOW);
-        let len = self.target.size().saturating_sub(start).min(WINDOW);
-        let len = usize::try_from(len).unwrap_or(0);
-        let bytes = buffer.bytes_mut().get_mut(..len).unwrap_or_default();
+        let past = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let start = number.checked_mul(WINDOW).ok_or_else(past)?;
+        let left = self.target.size().checked_sub(start).ok_or_else(past)?;
+        let len = usize::try_from(left.min(WINDOW)).expect("a window");
+        let bytes = buffer.bytes_mut().get_mut(..len).expect("a window");
         self.target.read_at(start, bytes)?;
         Ok(bytes.to_vec())
     }
@@ -83,7 +85,7 @@ impl ReadAt for TargetView {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let wanted = u64::try_from(buf.len()).unwrap_or(u64::MAX);
+        let wanted = u64::try_from(buf.len()).expect("64 bits at most");
         let end = offset.checked_add(wanted);
         if end.is_none_or(|end| end > self.size) {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -91,8 +93,8 @@ impl ReadAt for TargetView {
         let (mut position, mut rest) = (offset, buf);
         while !rest.is_empty() {
             let done = if position < self.head_len() {
-                let within = usize::try_from(position).unwrap_or(usize::MAX);
-                let source = self.head.get(within..).unwrap_or_default();
+                let within = usize::try_from(position).expect("in the head");
+                let source = self.head.get(within..).expect("in the head");
                 let len = source.len().min(rest.len());
                 for (to, from) in rest.iter_mut().zip(source) {
                     *to = *from;
@@ -101,9 +103,15 @@ impl ReadAt for TargetView {
             } else {
                 self.copy(position, rest)?
             };
-            position = position
-                .saturating_add(u64::try_from(done).unwrap_or(u64::MAX));
-            rest = rest.get_mut(done..).unwrap_or_default();
+            if done == 0 {
+                // The device is shorter than the image.
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            position = u64::try_from(done)
+                .ok()
+                .and_then(|done| position.checked_add(done))
+                .expect("compared with the size above");
+            rest = rest.get_mut(done..).expect("no more than was wanted");
         }
         Ok(())
     }

@@ -207,9 +207,14 @@ fn flow(
             let read = plan(*disk, needed.as_ref());
             let (data, zero) =
                 read.map_err(|e| DeviceErrorKind::Source(Arc::new(e)))?;
-            Some(data.total().saturating_add(zero.total()))
+            Some(
+                data.total()
+                    .checked_add(zero.total())
+                    .expect("they do not overlap"),
+            )
         }
         Source::Stream { size, .. } => size.map(|size| {
+            // A short image has nothing behind its head.
             let behind = Runs::new([(HEAD, size.saturating_sub(HEAD))]);
             needed
                 .as_ref()

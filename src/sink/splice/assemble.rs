@@ -12,6 +12,10 @@ use std::{io, ops::Range, os::unix::fs::FileExt};
 /// cache, so that checksums cost next to nothing.
 const CHUNK: usize = 128 << 10;
 
+/// Why sizes can be added: blocks lie inside of the base's file (their index
+/// was read and compared with it), or are as large as the image at most.
+const FILES: &str = "parts of files";
+
 /// What a new file is made of.
 pub(super) struct Assembly<'a, F: Format> {
     pub(super) job: &'a Job<'a, F>,
@@ -49,7 +53,7 @@ impl<F: Format> Assembly<'_, F> {
         if copied > available {
             return Err(error);
         }
-        let total = copied.saturating_add(encoded);
+        let total = copied.checked_add(encoded).expect(FILES);
         self.job.progress.start("write", Some(total));
         let assembled = self.write_pieces(staged).map_err(|error| {
             let full = matches!(&error.kind, SinkErrorKind::Io(e) if matches!(
@@ -85,7 +89,8 @@ impl<F: Format> Assembly<'_, F> {
                 match piece {
                     Piece::Copy(run) => {
                         self.copy(run.clone(), &mut out)?;
-                        done.copied = done.copied.saturating_add(run.len());
+                        done.copied =
+                            done.copied.checked_add(run.len()).expect(FILES);
                     }
                     Piece::Encode { offset, len } => {
                         let block = blocks
@@ -93,7 +98,8 @@ impl<F: Format> Assembly<'_, F> {
                             .map_err(|e| staged.read_error(Some(*offset), e))?;
                         out.append(&block.bytes)?;
                         out.records.push(block.record);
-                        done.encoded = done.encoded.saturating_add(1);
+                        done.encoded =
+                            done.encoded.checked_add(1).expect(FILES);
                         self.job.progress.advance(*len);
                     }
                 }
@@ -134,15 +140,15 @@ impl<F: Format> Assembly<'_, F> {
     fn blocks(&self, run: Range<usize>) -> &[Block<F::Record>] {
         let source: Option<&Source<_>> = self.job.source.as_ref();
         let blocks = source.and_then(|source| source.blocks.get(run));
-        blocks.unwrap_or_default()
+        blocks.expect("what is copied is a block of the source: see `splice`")
     }
 
     /// Bytes that are copied.
     fn copied_len(&self) -> u64 {
         self.pieces.iter().fold(0, |sum, piece| match piece {
-            Piece::Copy(run) => {
-                packed_len(self.blocks(run.clone())).saturating_add(sum)
-            }
+            Piece::Copy(run) => packed_len(self.blocks(run.clone()))
+                .checked_add(sum)
+                .expect(FILES),
             Piece::Encode { .. } => sum,
         })
     }
@@ -151,7 +157,7 @@ impl<F: Format> Assembly<'_, F> {
     fn encoded_len(&self) -> u64 {
         self.pieces.iter().fold(0, |sum, piece| match piece {
             Piece::Copy(_) => sum,
-            Piece::Encode { len, .. } => len.saturating_add(sum),
+            Piece::Encode { len, .. } => len.checked_add(sum).expect(FILES),
         })
     }
 
@@ -170,7 +176,7 @@ impl<F: Format> Assembly<'_, F> {
 }
 
 fn packed_len<R>(blocks: &[Block<R>]) -> u64 {
-    blocks.iter().fold(0, |sum, b| b.packed_len.saturating_add(sum))
+    blocks.iter().fold(0, |sum, b| b.packed_len.checked_add(sum).expect(FILES))
 }
 
 /// The file as it grows.
@@ -187,8 +193,8 @@ impl<R> Out<'_, R> {
             .file()
             .write_all_at(bytes, self.position)
             .map_err(|e| self.staged.error("write", None, e))?;
-        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.position = self.position.saturating_add(len);
+        let len = u64::try_from(bytes.len()).expect("64 bits at most");
+        self.position = self.position.checked_add(len).expect(FILES);
         Ok(())
     }
 
@@ -207,25 +213,25 @@ impl<R> Out<'_, R> {
                 kernel_copy(source.file(), from, target, self.position, len)
         {
             progress.advance(copied);
-            from = from.saturating_add(copied);
-            self.position = self.position.saturating_add(copied);
-            len = len.saturating_sub(copied);
+            from = from.checked_add(copied).expect(FILES);
+            self.position = self.position.checked_add(copied).expect(FILES);
+            len = len.checked_sub(copied).expect(FILES);
         }
         let mut buffer = vec![0; CHUNK];
         while len > 0 {
             // To where whole pieces begin that have one checksum.
             let over = usize::try_from(from).map_or(0, |from| from % CHUNK);
-            let room = CHUNK.saturating_sub(over);
+            let room = CHUNK.checked_sub(over).expect(FILES);
             let step = usize::try_from(len).map_or(room, |l| l.min(room));
-            let chunk = buffer.get_mut(..step).unwrap_or_default();
+            let chunk = buffer.get_mut(..step).expect("a chunk at most");
             source
                 .read_at(from, chunk)
                 .map_err(|e| self.staged.read_error(None, e))?;
             self.append(chunk)?;
-            let step = u64::try_from(step).unwrap_or(len);
+            let step = u64::try_from(step).expect("a chunk at most");
             progress.advance(step);
-            from = from.saturating_add(step);
-            len = len.saturating_sub(step);
+            from = from.checked_add(step).expect(FILES);
+            len = len.checked_sub(step).expect(FILES);
         }
         Ok(())
     }

@@ -37,6 +37,7 @@ pub(in crate::sink) struct Ranges(Vec<(u64, u64)>);
 impl Ranges {
     /// Sorts and joins ranges.
     pub(in crate::sink) fn new(ranges: &[(u64, u64)]) -> Self {
+        // A range may go on to the end, wherever that is.
         let ends = |(at, len): &(u64, u64)| (*at, at.saturating_add(*len));
         let mut sorted: Vec<_> = ranges.iter().map(ends).collect();
         sorted.retain(|(start, end)| start < end);
@@ -94,7 +95,10 @@ pub(super) fn prepare<R>(
     let Some(blocks) = source else {
         let mut start = 0;
         while start < size {
-            let end = start.saturating_add(grain.coarse).min(size);
+            let end = start
+                .checked_add(grain.coarse)
+                .expect("inside of the image")
+                .min(size);
             grain.cut(start, end, hot.within(start, end), &mut pieces);
             start = end;
         }
@@ -112,7 +116,7 @@ pub(super) fn prepare<R>(
 }
 
 fn copy(number: usize, pieces: &mut Vec<Piece>) {
-    let behind = number.saturating_add(1);
+    let behind = number.checked_add(1).expect("inside of the image");
     match pieces.last_mut() {
         Some(Piece::Copy(run)) if run.end == number => run.end = behind,
         _ => pieces.push(Piece::Copy(number..behind)),
@@ -131,12 +135,16 @@ impl Grain {
         let mut position = start;
         for (hot_start, hot_end) in hot {
             let from = self.down(*hot_start).max(position);
-            let to = hot_end.saturating_add(self.fine.saturating_sub(1));
-            let to = self.down(to).min(end);
+            let to = hot_end
+                .checked_next_multiple_of(self.fine)
+                .map_or(end, |to| to.min(end));
             grid(position, from, self.coarse, pieces);
             position = position.max(from);
             while position < to {
-                let next = self.down(position).saturating_add(self.fine);
+                let next = self
+                    .down(position)
+                    .checked_add(self.fine)
+                    .expect("inside of the image");
                 let next = next.min(to);
                 grid(position, next, self.fine, pieces);
                 position = next;
@@ -149,17 +157,20 @@ impl Grain {
     /// the same image is cut in the same way whatever its source's blocks
     /// are.
     fn down(self, offset: u64) -> u64 {
-        let over = offset.checked_rem(self.fine).unwrap_or(0);
-        offset.saturating_sub(over)
+        offset
+            .checked_rem(self.fine)
+            .and_then(|over| offset.checked_sub(over))
+            .expect("the grid has a width")
     }
 }
 
 /// Cuts `start..end` into steps.
 fn grid(mut start: u64, end: u64, step: u64, pieces: &mut Vec<Piece>) {
     while start < end {
-        let len = step.min(end.saturating_sub(start));
+        let left = end.checked_sub(start).expect("before the end");
+        let len = step.min(left);
         pieces.push(Piece::Encode { offset: start, len });
-        start = start.saturating_add(len);
+        start = start.checked_add(len).expect("inside of the image");
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn in_order<F: Format, R>(
         format,
         memo,
         jobs,
-        ahead: threads.saturating_mul(2),
+        ahead: threads.checked_mul(2).expect("threads are few"),
         state: Mutex::new(State {
             begun: 0,
             given: 0,
@@ -93,8 +93,14 @@ impl<F: Format> Work<'_, F> {
         loop {
             let number = state.begun;
             let job = *self.jobs.get(number).filter(|_| !state.over)?;
-            if number < state.given.saturating_add(self.ahead) {
-                state.begun = number.saturating_add(1);
+            if number
+                < state
+                    .given
+                    .checked_add(self.ahead)
+                    .expect("no more than jobs and twice the threads")
+            {
+                state.begun =
+                    number.checked_add(1).expect("no more than there are jobs");
                 return Some((number, job));
             }
             state = self.wait(state);
@@ -125,7 +131,8 @@ impl<F: Format> Blocks<'_, F> {
         loop {
             let number = state.given;
             if let Some(block) = state.done.remove(&number) {
-                state.given = number.saturating_add(1);
+                state.given =
+                    number.checked_add(1).expect("no more than there are jobs");
                 self.0.changed.notify_all();
                 return block;
             }

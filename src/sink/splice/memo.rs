@@ -128,12 +128,12 @@ fn key<F: Format>(
     let (mut at, mut left) = (offset, len);
     while left > 0 {
         let len = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
-        let piece = piece.get_mut(..len).unwrap_or_default();
+        let piece = piece.get_mut(..len).expect("a piece at most");
         image.read_at(at, piece)?;
         digest.update(&*piece);
-        let len = u64::try_from(len).unwrap_or(left);
-        at = at.saturating_add(len);
-        left = left.saturating_sub(len);
+        let len = u64::try_from(len).expect("a piece at most");
+        at = at.checked_add(len).expect("inside of the image");
+        left = left.checked_sub(len).expect("no more than is left");
     }
     Ok(digest.finalize().into())
 }

@@ -79,7 +79,9 @@ pub(super) struct Block<R> {
 impl<R> Block<R> {
     /// Returns the offset in the image behind its last byte.
     pub(super) fn end(&self) -> u64 {
-        self.offset.saturating_add(self.len)
+        self.offset
+            .checked_add(self.len)
+            .expect("blocks lie inside of the image")
     }
 }
 

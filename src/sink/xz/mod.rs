@@ -87,8 +87,9 @@ pub fn stage_image(
     let job = job(overlay, base, check, options, progress);
     let assembled = job.splice(&Ranges::new(&changed), &staged)?;
     watch.check(&staged)?;
-    let changed =
-        changed.iter().fold(0, |sum, (_, len)| len.saturating_add(sum));
+    let changed = changed.iter().fold(0, |sum, (_, len)| {
+        len.checked_add(sum).expect("inside of the image")
+    });
     let written = Written::new(overlay.size(), changed, assembled);
     Ok((staged, written))
 }
