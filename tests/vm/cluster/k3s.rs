@@ -1,6 +1,6 @@
 //! Clusters of k3s.
 
-use super::{Cluster, is_ready, named, settle_all};
+use super::{Cluster, assert_waited, is_ready, named, settle_all};
 use crate::expect::settle;
 use serde_json::json;
 
@@ -48,6 +48,10 @@ fn k3s_agents_come_before_their_server() {
     settle_all(&mut [&mut first, &mut second, &mut third]);
     assert_eq!(cluster.downloads(), 0, "a node has downloaded");
     assert_status(&cluster);
+    assert_waited(&first, "k3s", "50-k3s");
+    for agent in [&second, &third] {
+        assert_waited(agent, "k3s-agent", "50-k3s");
+    }
 
     let nodes = cluster.kubectl(CONFIG, "node1", &["get", "nodes"]).unwrap();
     for (name, address) in THREE {

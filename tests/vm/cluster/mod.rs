@@ -307,3 +307,17 @@ fn standin() -> PathBuf {
     assert!(output.status.success(), "{said}");
     target.join("debug/examples/kubernetes")
 }
+
+/// A unit was not started before the step that it waits for had allowed it,
+/// in all boots of the node. Both times are of the node's own clock.
+pub(super) fn assert_waited(guest: &Guest<'_>, unit: &str, step: &str) {
+    let allowed = format!("/var/lib/piflash/allowed/{step}");
+    let allowed = guest.sh(&format!("date -d \"$(cat {allowed})\" +%s"));
+    let started = guest.sh(&format!(
+        "sudo journalctl -u {unit} -o short-unix --no-pager _PID=1 | \
+         grep -m 1 ' Starting '"
+    ));
+    let (seconds, _) = started.split_once('.').unwrap();
+    let number = |text: &str| -> i64 { text.trim().parse().unwrap() };
+    assert!(number(seconds) >= number(&allowed), "{allowed}: {started}");
+}
