@@ -5,15 +5,19 @@ use std::{
     fs,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
-use crate::support::{
-    env::{Env, Outcome},
-    events, files_under,
-    oracle::run,
-    repository,
-    server::Server,
-    sha256,
+use crate::{
+    sinks::mounted::on,
+    support::{
+        env::{Env, Outcome},
+        events, files_under,
+        oracle::run,
+        repository,
+        server::Server,
+        sha256,
+    },
 };
 
 const OUTPUTS: [&str; 3] = ["node1.img", "node1.img.xz", "node1.img.zst"];
@@ -171,8 +175,9 @@ fn flipped_bits(site: &Site) {
 
 /// The download is read when a base is made of it.
 fn a_rotten_download(site: &Site) {
-    for (dir, at) in [("prepared", 1000), ("packed", 100_000)] {
-        rot(&site.cached(dir, ".xz"), at);
+    for dir in ["prepared", "packed"] {
+        let file = site.cached(dir, ".xz");
+        rot(&file, fs::metadata(&file).unwrap().len() / 3);
     }
     let offline = ["--offline"];
     assert!(!site.is_never_wrong("both", "xz", &offline));
@@ -254,4 +259,81 @@ fn what_verify_finds_is_replaced(site: &Site) {
         assert!(site.outputs() == site.right, "{dir}: {outcome}");
         verify(0);
     }
+}
+
+/// Blocks that an image shares with its base pass nobody who compares them,
+/// unless the file system does.
+#[test]
+#[ignore = "needs root and a loop device"]
+fn shared_blocks_are_read_again_once_a_week() {
+    let xfs = ["-q", "-m", "reflink=1"];
+    on("mkfs.xfs", "xfsprogs", &xfs, "loop", |mount| shared(mount, true));
+    on("mkfs.btrfs", "btrfs-progs", &["-q"], "loop", |mount| {
+        shared(mount, false);
+    });
+}
+
+/// Builds on this file system, where the base is to be read again or not.
+fn shared(mount: &Path, again: bool) {
+    let env = Env::new();
+    let demo = repository().join("images/demo/demo.img.zst");
+    let [cache, built] = ["cache", "build"].map(|name| mount.join(name));
+    env.write(
+        "inventory.yml",
+        "all:\n  hosts: {node1: {ansible_host: 10.0.0.1}}\n  vars:\n    \
+         ssh_authorized_keys: []\n",
+    );
+    let build = || {
+        let outcome = env.run(&[
+            "--progress=json",
+            "build",
+            "node1",
+            "--image",
+            demo.to_str().unwrap(),
+            "--no-checksums",
+            "--offline",
+            "--cache-dir",
+            cache.to_str().unwrap(),
+            "--build-dir",
+            built.to_str().unwrap(),
+        ]);
+        let events = outcome.events();
+        let started = events::of(&events, "start").into_iter();
+        let mut stages = started.map(|event| event["stage"].clone());
+        (outcome.code, stages.any(|stage| stage == "verify"), outcome)
+    };
+    let first = build();
+    assert_eq!((first.0, first.1), (Some(0), false), "{}", first.2);
+    let only = |dir: &str| {
+        let mut files = files_under(&cache.join(dir));
+        files.retain(|path| path.extension().unwrap() != "json");
+        assert_eq!(files.len(), 1, "{files:?}");
+        files.remove(0)
+    };
+    let (image, sums) = (only("images"), only("sums"));
+    let days_ago = |days: u64| {
+        let file = fs::File::options().append(true).open(&sums).unwrap();
+        let age = Duration::from_secs(days * 24 * 3600);
+        file.set_modified(SystemTime::now() - age).unwrap();
+    };
+    // In the free space, which no edit of this node reads.
+    let place = 150 << 20;
+    rot(&image, place);
+    for (days, read) in [(6, false), (8, again)] {
+        days_ago(days);
+        let (code, verified, outcome) = build();
+        assert_eq!(verified, read, "{days} {outcome}");
+        assert_eq!(code, Some(if read { 3 } else { 0 }), "{days} {outcome}");
+    }
+    // It is unpacked anew, and then it is known to be right for a week.
+    let (code, _, outcome) = build();
+    assert_eq!(code, Some(0), "{outcome}");
+    let mut byte = [1];
+    let file = fs::File::open(only("images")).unwrap();
+    file.read_exact_at(&mut byte, place).unwrap();
+    assert_eq!(byte == [0], again);
+    days_ago(8);
+    let (code, verified, outcome) = build();
+    assert_eq!((code, verified), (Some(0), again), "{outcome}");
+    assert!(!build().1);
 }

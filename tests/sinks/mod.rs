@@ -4,6 +4,6 @@ mod atomic;
 mod bmap;
 mod conformance;
 mod device;
-mod mounted;
+pub mod mounted;
 mod xz;
 mod zst;

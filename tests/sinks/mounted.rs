@@ -31,7 +31,7 @@ impl Drop for Mounted<'_> {
 }
 
 /// Makes a file system in a file, mounts it and calls `check` with the path.
-fn on(
+pub fn on(
     mkfs: &str,
     package: &str,
     args: &[&str],
