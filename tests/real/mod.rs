@@ -6,8 +6,13 @@ mod pods;
 mod programs;
 
 use crate::{
-    cluster::Cluster, guest::Guest, machine::Weather, node::Node,
-    repository::publish, site::GATEWAY,
+    cluster::Cluster,
+    guest::Guest,
+    lab::Lab,
+    machine::{Weather, image},
+    node::Node,
+    repository::publish,
+    site::GATEWAY,
 };
 use programs::{HOSTS_TOML, Programs};
 use std::io::Write;
@@ -46,9 +51,9 @@ impl Real {
         ]);
         // What the builder downloads comes by a way of its own; the nodes
         // have a proxy.
-        let names: Vec<&str> = hosts.iter().map(|(name, _)| *name).collect();
-        let proxy = [("http_proxy", server.as_str())];
-        cluster.site.build_with(&names, &[], &proxy);
+        let mut fetch = cluster.site.command();
+        fetch.args(["images", "fetch", "--image"]).arg(image(Lab::Real));
+        fetch.env("http_proxy", server.as_str()).assert().success();
         cluster.add_vars(&[&format!("proxy_url: {mirror}")]);
         Self { cluster, programs }
     }
