@@ -49,7 +49,9 @@ wait_for() {
     shift
     until "$@" >/dev/null 2>&1; do
         [ "$(uptime_seconds)" -lt "$deadline" ] || return 1
-        sleep "$tick"
+        # What is asked starts a large program: asked each second, it would
+        # keep a core busy, and the API server of all.
+        sleep "$((tick * 5))"
     done
 }
 

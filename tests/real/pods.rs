@@ -1,6 +1,7 @@
 //! What a cluster is for: pods that reach each other.
 
 use crate::guest::Guest;
+use std::io::Write;
 
 const KUBECTL: &str = "sudo kubectl --kubeconfig /etc/kubernetes/admin.conf";
 
@@ -51,17 +52,24 @@ spec:
             .filter(|pod| pod.get(3).is_some_and(|ready| ready == "True"));
         (pods.len() == count && ready.count() == count).then_some(pods)
     });
+    let (mut pairs, mut by_name) = (0, 0);
     for from in &pods {
         let exec = format!("{KUBECTL} exec {} --", from[0]);
         for to in &pods {
             // One that has just answered listens again a moment later.
             let said = said(master, &format!("{exec} nc -w 10 {} 8080", to[2]));
             assert_eq!(said, format!("at {}", to[1]), "from {}", from[1]);
+            pairs += 1;
         }
         let service = "echo.default.svc.cluster.local";
         let said = said(master, &format!("{exec} nc -w 10 {service} 80"));
         assert!(said.starts_with("at node"), "from {}: {said}", from[1]);
+        by_name += 1;
     }
+    let line = format!(
+        "{pairs} answers of pods to pods, {by_name} of a service by its name\n"
+    );
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
     master.sh(&format!("{KUBECTL} delete daemonset/echo service/echo"));
 }
 

@@ -45,7 +45,7 @@ case "$1 ${2:-}" in
     [ ! -e no-list ] || exit 1
     echo registry.k8s.io/kube-apiserver:v1.37.1
     echo registry.k8s.io/pause:3.10.2
-    echo registry.k8s.io/etcd:3.7.1-0
+    echo registry.k8s.io/etcd:3.7.0-0
     ;;
 'init --config')
     absent $k/admin.conf $k/kubelet.conf $k/manifests/* var/lib/etcd/member

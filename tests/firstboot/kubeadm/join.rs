@@ -38,6 +38,27 @@ fn a_worker_waits_for_its_cluster() {
     }
 }
 
+/// Each look starts kubectl, and all nodes of a cluster look at one API server
+/// that has just begun.
+#[test]
+fn who_waits_does_not_keep_a_processor_busy() {
+    for shell in SHELLS {
+        let mut node = node(shell, &[JOIN]);
+        node.set("PIFLASH_TICK", "1");
+        node.set("PIFLASH_CLUSTER_WAIT", "300");
+        node.program(
+            "sleep",
+            "cd $PIFLASH_ROOT/proc && read -r up _ <uptime &&\n\
+             echo \"$((${up%.*} + ${1%.*})).25 90.00\" >uptime",
+        );
+        remote(&node, &[]);
+        run(&node, JOIN).unwrap_err();
+        assert!(node.uptime() >= 300, "{}", node.uptime());
+        let looks = told(&node, "kubectl").len();
+        assert!((30..=70).contains(&looks), "{looks} looks in 300 s");
+    }
+}
+
 /// The real kubectl, which would like to talk to somebody where it has no
 /// credentials.
 #[test]

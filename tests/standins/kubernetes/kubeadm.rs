@@ -64,9 +64,9 @@ fn images(version: &str) -> Result<()> {
     }
     println!("registry.k8s.io/kube-scheduler:{version}");
     println!("registry.k8s.io/kube-proxy:{version}");
-    println!("registry.k8s.io/coredns/coredns:v1.14.2");
+    println!("registry.k8s.io/coredns/coredns:v1.14.6");
     println!("registry.k8s.io/pause:3.10.2");
-    println!("registry.k8s.io/etcd:3.7.1-0");
+    println!("registry.k8s.io/etcd:3.7.0-0");
     Ok(())
 }
 

@@ -178,11 +178,29 @@ fn extra(ca: Pair) -> Extra {
                         return Some(status(503, why));
                     }
                 }
+                if let Some(why) = is_taken(request, objects) {
+                    return Some(status(409, &why));
+                }
                 let config = objects.get(KUBELET_CONFIG).unwrap_or_default();
                 Some(client(request, &ca, &config["data"]["resolvConf"]))
             }
             _ => None,
         }
+    })
+}
+
+/// kubeadm joins no node under a name that a node has which is up.
+fn is_taken(request: &Request, objects: &Objects) -> Option<String> {
+    let name = request.headers.get("standin-node")?;
+    let node = objects.get(&format!("/api/v1/nodes/{name}"))?;
+    let conditions = node["status"]["conditions"].as_array()?;
+    let is_ready = |it: &Value| it["type"] == "Ready" && it["status"] == "True";
+    conditions.iter().any(is_ready).then(|| {
+        format!(
+            "a Node with name \"{name}\" and status \"Ready\" already exists \
+             in the cluster. You must delete the existing Node or change the \
+             name of this new joining Node"
+        )
     })
 }
 
