@@ -27,8 +27,8 @@ export PATH
 # In the repository's own target, whose crates are used where rustc.sh adds
 # nothing to them: no --target, and the same profile.
 target=${CARGO_TARGET_DIR:-$PWD/../target}
-RUSTC_WRAPPER=$PWD/rustc.sh cargo build --locked --target-dir "$target" --bins
-programs=$target/debug
+RUSTC_WRAPPER=$PWD/rustc.sh cargo build --locked --target-dir "$target" --bin any
+program=$target/debug/any
 
 # Bytes of the largest input.
 most() {
@@ -50,7 +50,7 @@ for name in "$@"; do
     words=-dict=dict/$name
     [ -e "dict/$name" ] || words=-use_cmp=1
     code=0
-    "$programs/$name" "corpus/$name" "seeds/$name" "$words" \
+    PIFLASH_FUZZ=$name "$program" "corpus/$name" "seeds/$name" "$words" \
         -max_total_time="$seconds" -max_len="$(most "$name")" \
         -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 \
         -artifact_prefix="artifacts/$name/" >"$log" 2>&1 || code=$?
@@ -69,7 +69,7 @@ for name in "$@"; do
         tail -n 60 "$log"
         file=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
         echo "$name has failed; again, with a call stack:"
-        echo "    cd fuzz && RUST_BACKTRACE=1 $programs/$name $file"
+        echo "    cd fuzz && RUST_BACKTRACE=1 PIFLASH_FUZZ=$name $program $file"
     fi
 done
 cat "$lines"

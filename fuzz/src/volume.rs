@@ -148,7 +148,7 @@ pub(crate) fn edit(
         write(fs, &below("directory/file"), 1)?;
     }
     if chosen(5) {
-        for number in 0..40 {
+        for number in 0..16 {
             let name = format!("a name that is somewhat long {number}");
             write(fs, &below(&name), number % 3)?;
         }
