@@ -196,6 +196,37 @@ fn no_file_is_forgotten() {
     }
 }
 
+/// Names and versions of the packages of a lock file.
+fn locked(path: &str) -> BTreeSet<(String, String)> {
+    let text = fs::read_to_string(repository().join(path)).unwrap();
+    let value = |line: &str, key: &str| {
+        let rest = line.strip_prefix(key)?.strip_prefix(" = \"")?;
+        rest.strip_suffix('"').map(str::to_owned)
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let pairs = lines.windows(2).filter_map(|pair| {
+        Some((value(pair[0], "name")?, value(pair[1], "version")?))
+    });
+    pairs.collect()
+}
+
+/// What is fuzzed is what is released; and nothing of it is built twice.
+#[test]
+fn fuzz_targets_have_the_versions_of_the_program() {
+    let ours = locked("Cargo.lock");
+    let names: BTreeSet<&str> =
+        ours.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(names.contains("piflash"), "{names:?}");
+    let theirs = locked("fuzz/Cargo.lock");
+    let known = theirs.iter().filter(|(name, _)| names.contains(&**name));
+    let others: Vec<_> =
+        known.filter(|package| !ours.contains(package)).collect();
+    assert!(
+        others.is_empty(),
+        "{others:?}: copy Cargo.lock to fuzz/ and run `cargo metadata` there"
+    );
+}
+
 /// The files of the modules that `path` declares.
 fn modules(
     path: &str,

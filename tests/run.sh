@@ -4,8 +4,9 @@
 # clippy), git and a C compiler.
 #   sh tests/run.sh         all that needs no boot, one ordinary first boot and
 #                           one small cluster
-#   sh tests/run.sh all     with every lab image, clusters and faults, and a
-#                           first boot of each lab image in QEMU: what CI runs
+#   sh tests/run.sh all     with fuzzing, every lab image, clusters and faults,
+#                           and a first boot of each lab image in QEMU: what CI
+#                           runs
 #   sh tests/run.sh long    only what takes longer than that: many power cuts,
 #                           large clusters
 # Cards boot in User-Mode Linux (tests/vm/lab/kernel.sh builds the kernel) or,
@@ -157,13 +158,14 @@ fi
 without_boots() {
     say "cargo fmt"
     cargo fmt --check
+    cargo fmt --check --manifest-path fuzz/Cargo.toml
 
     say "cargo clippy"
     cargo clippy --all-targets -- -D warnings
 
     say "shellcheck"
     # By the first line, as programs on a node have no suffix.
-    git ls-files firstboot images tests .ci | while read -r file; do
+    git ls-files firstboot fuzz images tests .ci | while read -r file; do
         if head -n 1 "$file" |
             grep -q -e '^#!.*sh$' -e '^# shellcheck shell=' 2>/dev/null; then
             echo "$file"
@@ -175,6 +177,12 @@ without_boots() {
 
     say "cargo test"
     cargo test
+}
+
+# Seconds for each target; goes on where the last run stopped.
+fuzzing() {
+    say "fuzzing"
+    sh fuzz/run.sh 20
 }
 
 # Ignored tests need root, or are measurements and have that in their names.
@@ -306,6 +314,7 @@ if [ "$extent" != long ]; then
     without_boots
     with_privileges
 fi
+[ "$extent" != all ] || fuzzing
 boots
 
 say "all checks and tests ($extent) passed${tier:+, $tier}; cards were $booted"

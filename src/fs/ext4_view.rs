@@ -1,11 +1,15 @@
 //! ext4 read by the `ext4-view` crate: it shares no code with our editor,
 //! so what it reads back is a second opinion.
 
+mod links;
 mod tree;
 
 use std::{error::Error, io, sync::Arc};
 
 use ext4_view::{Ext4, Ext4Error, Ext4Read, FileType, Metadata};
+
+use links::check_link;
+use tree::checked;
 
 use super::{
     DirEntry, FileKind, FsError, FsErrorKind, Meta, Reader, Stat, Structure,
@@ -43,6 +47,7 @@ impl Ext4View {
     }
 
     fn metadata(&self, path: &str) -> Result<Option<Metadata>, FsError> {
+        self.check_links(path)?;
         match self.fs.symlink_metadata(path) {
             Ok(metadata) => Ok(Some(metadata)),
             Err(Ext4Error::NotFound | Ext4Error::NotADirectory) => Ok(None),
@@ -51,15 +56,15 @@ impl Ext4View {
     }
 
     /// Fails unless `path` itself is of this kind: the crate would follow a
-    /// last symbolic link.
+    /// last symbolic link. Returns its size.
     fn expect(
         &self,
         path: &str,
         wanted: FileKind,
         unlike: &'static str,
-    ) -> Result<(), FsError> {
+    ) -> Result<u64, FsError> {
         match self.stat(path)? {
-            Some(stat) if stat.kind == wanted => Ok(()),
+            Some(stat) if stat.kind == wanted => Ok(stat.size),
             Some(_) => Err(FsErrorKind::WrongKind(unlike).at(path)),
             None => Err(FsErrorKind::NotFound.at(path)),
         }
@@ -81,8 +86,18 @@ impl Reader for Ext4View {
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, FsError> {
-        self.expect(path, FileKind::File, "not a regular file")?;
-        self.fs.read(path).map_err(|error| kind(error).at(path))
+        let size = self.expect(path, FileKind::File, "not a regular file")?;
+        if size > self.size {
+            // Holes may make it so, but nobody takes memory for them.
+            return Err(too_large(size).at(path));
+        }
+        let mut content = Vec::new();
+        let size = usize::try_from(size).ok();
+        size.and_then(|size| content.try_reserve_exact(size).ok()).ok_or_else(
+            || FsErrorKind::Io(io::ErrorKind::OutOfMemory.into()).at(path),
+        )?;
+        self.read_pieces(path, &mut |piece| content.extend_from_slice(piece))?;
+        Ok(content)
     }
 
     fn read_pieces(
@@ -111,6 +126,7 @@ impl Reader for Ext4View {
     }
 
     fn read_dir(&self, path: &str) -> Result<Vec<DirEntry>, FsError> {
+        self.check_links(path)?;
         let error = |error| kind(error).at(path);
         let mut entries = Vec::new();
         for entry in self.fs.read_dir(path).map_err(error)? {
@@ -125,10 +141,17 @@ impl Reader for Ext4View {
     }
 
     fn read_link(&self, path: &str) -> Result<String, FsError> {
+        let stat = self.stat(path)?;
+        check_link(stat.map_or(0, |stat| stat.size)).map_err(|k| k.at(path))?;
         let target =
             self.fs.read_link(path).map_err(|error| kind(error).at(path))?;
         Ok(target.display().to_string())
     }
+}
+
+fn too_large(size: u64) -> FsErrorKind {
+    let what = format!("a file of {size} bytes, more than the partition has");
+    FsErrorKind::Unsupported(what)
 }
 
 fn file_kind(kind: FileType) -> FileKind {

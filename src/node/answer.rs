@@ -182,7 +182,7 @@ struct RawCertificates {
     file: String,
 }
 
-fn read(output: &Output) -> Result<NodeStatus, Trouble> {
+pub(super) fn read(output: &Output) -> Result<NodeStatus, Trouble> {
     // As shells say that there is no such program (POSIX, 2.8.2).
     if output.code == 127 {
         return Err(Trouble::NotInstalled);

@@ -144,10 +144,17 @@ impl Api {
         response.take(LARGEST).read_to_end(&mut body).map_err(|e| {
             ApiError::Silent { server: server.to_owned(), source: e.into() }
         })?;
-        let list: NodeList = serde_json::from_slice(&body)
-            .map_err(|e| malformed(clean(&e.to_string(), 100)))?;
-        Ok(list.items.into_iter().map(registered).collect())
+        read(&body).map_err(malformed)
     }
+}
+
+/// Reads a list of nodes; the error says why it is none.
+pub(super) fn read(
+    body: &[u8],
+) -> Result<BTreeMap<String, Registered>, String> {
+    let list: NodeList = serde_json::from_slice(body)
+        .map_err(|error| clean(&error.to_string(), 100))?;
+    Ok(list.items.into_iter().map(registered).collect())
 }
 
 fn tls(kubeconfig: &Kubeconfig) -> Result<ClientConfig, rustls::Error> {

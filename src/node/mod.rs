@@ -12,6 +12,8 @@
 mod answer;
 mod api;
 pub mod down;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod kubeconfig;
 mod node_list;
 mod pool;

@@ -5,8 +5,9 @@ use std::fs;
 use std::sync::Arc;
 
 use piflash::disk::{Memory, Overlay, ReadAt, Window};
-use piflash::fs::tree::{self, Change, Volume};
-use piflash::fs::{Editor, Ext4Reader};
+use piflash::fs::ext4_view::Ext4View;
+use piflash::fs::tree::{self, Change, Tree, Volume};
+use piflash::fs::{Editor, Ext4Reader, FsErrorKind, Reader};
 use tempfile::TempDir;
 
 use super::scenario::{Scenario, base};
@@ -149,5 +150,47 @@ fn unknown_features_are_named() {
         assert!(error.to_string().contains(name), "{error}");
         let Err(error) = tree::ext4(&volume) else { panic!("opened: {name}") };
         assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+/// ext4-view takes memory for all that an inode says.
+#[test]
+fn impossible_sizes_are_errors() {
+    let base = base(set("trixie"), Scenario::Roomy);
+    let dir = TempDir::new().unwrap();
+    let image = dir.path().join("sizes.img");
+    for size in ["0x40000000000", "0x72656e45", "5000"] {
+        fs::write(&image, &base.get().unwrap().bytes).unwrap();
+        let commands = ["/etc/slow", "/etc/hostname"]
+            .map(|p| format!("sif {p} size {size}"));
+        debugfs(&image, true, &commands);
+        let volume = volume(fs::read(&image).unwrap());
+        let view = Ext4View::open(Arc::new(volume.clone())).unwrap();
+        let reader = Ext4Reader::open(volume).unwrap();
+        let readers: [&dyn Reader; 2] = [&view, &reader];
+        for reader in readers {
+            for error in [
+                reader.read_link("/etc/slow").map(drop).unwrap_err(),
+                reader.stat("/etc/slow/x").map(drop).unwrap_err(),
+                reader.read("/etc/slow/x").map(drop).unwrap_err(),
+                reader.read_dir("/etc/slow/x").map(drop).unwrap_err(),
+            ] {
+                assert!(
+                    matches!(error.kind, FsErrorKind::Corrupt(_)),
+                    "{size}: {error:?}"
+                );
+            }
+            if size != "5000" {
+                let error = reader.read("/etc/hostname").unwrap_err();
+                assert!(
+                    matches!(error.kind, FsErrorKind::Unsupported(_)),
+                    "{size}: {error:?}"
+                );
+            }
+        }
+        let tree: &dyn Tree = &view;
+        let link = tree::resolve(tree, b"/etc/slow").unwrap().unwrap();
+        let error = tree.target(&link).unwrap_err();
+        assert!(matches!(error.kind, FsErrorKind::Corrupt(_)), "{error:?}");
     }
 }

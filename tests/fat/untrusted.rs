@@ -165,3 +165,60 @@ fn no_fat_is_said_so() {
         assert!(Fat::open(memory, 0).is_err());
     }
 }
+
+/// A FAT16 volume with two files of long names, and where the last part of
+/// the second one's name is.
+fn two_long_names() -> (Vec<u8>, usize) {
+    let volume = mcopy(&volumes()[1], "/another one.txt", b"old");
+    let volume = mcopy(&volume, "/a third file.txt", b"third");
+    let name: Vec<u8> =
+        "a th".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let first = volume.windows(8).position(|w| *w == *name).unwrap() - 1;
+    (volume, first - 32)
+}
+
+#[test]
+fn a_long_name_that_fatfs_reads_otherwise_is_an_error() {
+    let (volume, at) = two_long_names();
+    // Behind the end of the name 0xffff is right; fatfs reads what is there.
+    let end = volume[at..at + 32].chunks(2).position(|c| c == [0xff; 2]);
+    let mut volume = volume;
+    volume[at + end.unwrap() * 2] = 0xdf;
+    let (_, fat) = open(volume.clone());
+    assert_eq!(fat.read("/a third file.txt").unwrap(), b"third");
+    let edits: [fn(&mut Fat<_>) -> Result<(), _>; 3] = [
+        |fat| fat.write("/a third file.txt", &Zeros(700), META),
+        |fat| fat.write("/a third file.txt", &Zeros(5), META),
+        |fat| fat.remove("/a third file.txt"),
+    ];
+    for (number, edit) in edits.iter().enumerate() {
+        let (_, mut fat) = open(volume.clone());
+        let error = edit(&mut fat).unwrap_err();
+        assert!(
+            matches!(error.kind, FsErrorKind::Corrupt(_)),
+            "{number}: {error:?}"
+        );
+    }
+    // Others are edited as ever.
+    let (memory, mut fat) = open(volume);
+    fat.write("/another one.txt", &Zeros(700), META).unwrap();
+    fat.commit().unwrap();
+    assert_eq!(
+        open(bytes(&*memory)).1.read("/another one.txt").unwrap(),
+        [0; 700]
+    );
+}
+
+#[test]
+fn two_entries_of_one_name_are_an_error() {
+    let (mut volume, at) = two_long_names();
+    // The short entry has its long name no more, but that of another.
+    volume[at + 64..at + 75].copy_from_slice(b"CMDLINE TXT");
+    let (_, mut fat) = open(volume);
+    for edit in
+        [fat.write("/cmdline.txt", &Zeros(7), META), fat.remove("/cmdline.txt")]
+    {
+        let error = edit.unwrap_err();
+        assert!(matches!(error.kind, FsErrorKind::Corrupt(_)), "{error:?}");
+    }
+}

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use ext4_view::{Ext4Error, File, FileType, Metadata, Path};
 
-use super::{Ext4View, file_kind, kind};
+use super::{Ext4View, check_link, file_kind, kind, too_large};
 use crate::fs::tree::{Child, Node, Tree};
 use crate::fs::{FsError, FsErrorKind, Meta};
 
@@ -16,7 +16,7 @@ fn at(path: &[u8]) -> impl Fn(Ext4Error) -> FsError {
     move |error| kind(error).at(&shown(path))
 }
 
-fn checked(path: &[u8]) -> Result<Path<'_>, FsError> {
+pub(super) fn checked(path: &[u8]) -> Result<Path<'_>, FsError> {
     Path::try_from(path).map_err(|error| {
         FsErrorKind::BadPath(error.to_string()).at(&shown(path))
     })
@@ -79,11 +79,7 @@ impl Tree for Ext4View {
     fn open(&self, file: &Node) -> Result<Box<dyn Read + '_>, FsError> {
         if file.size > self.size {
             // Holes may make it so, but nobody waits for their end.
-            let what = format!(
-                "a file of {} bytes, more than the partition has",
-                file.size
-            );
-            return Err(FsErrorKind::Unsupported(what).at(&shown(&file.path)));
+            return Err(too_large(file.size).at(&shown(&file.path)));
         }
         let opened = self.fs.open(checked(&file.path)?);
         let opened = opened.map_err(at(&file.path))?;
@@ -91,6 +87,7 @@ impl Tree for Ext4View {
     }
 
     fn target(&self, link: &Node) -> Result<Vec<u8>, FsError> {
+        check_link(link.size).map_err(|kind| kind.at(&shown(&link.path)))?;
         let target = self.fs.read_link(checked(&link.path)?);
         Ok(target.map_err(at(&link.path))?.as_ref().to_vec())
     }

@@ -1,6 +1,8 @@
 use super::{
     super::{Editor, FsError, FsErrorKind, Meta, Structure},
-    Fat, INSIDE, check, clock, components,
+    Fat, INSIDE,
+    agree::failed,
+    check, clock, components,
     dir::{Directory, ENTRY, Entry},
     pages::Pages,
 };
@@ -245,7 +247,7 @@ impl<D: ReadAt> Fat<D> {
             let what = "a file of 4 GiB or more on FAT";
             return Err(FsErrorKind::Unsupported(what.to_owned()));
         }
-        let old = self.lookup(path)?;
+        let old = self.only(path)?;
         if old.as_ref().is_some_and(|old| old.is_dir) {
             return Err(FsErrorKind::WrongKind("is a directory"));
         }
@@ -290,8 +292,9 @@ impl<D: ReadAt> Fat<D> {
             }
             file.flush()
         };
-        copy().map_err(FsErrorKind::Io)?;
+        copy().map_err(failed)?;
         fs.unmount().map_err(FsErrorKind::Io)?;
+        self.check_written(path, content)?;
         self.wipe(&old_chain)?;
         if old.is_some() {
             self.wipe_slack(&self.existing(path)?)?;
@@ -330,7 +333,7 @@ impl<D: ReadAt> Fat<D> {
 
     fn make_directory(&mut self, path: &str) -> Result<(), FsErrorKind> {
         drop(self.edit()?);
-        match self.lookup(path)? {
+        match self.only(path)? {
             Some(entry) if entry.is_dir => return Ok(()),
             Some(_) => return Err(FsErrorKind::WrongKind("is a file")),
             None => {}
@@ -338,9 +341,9 @@ impl<D: ReadAt> Fat<D> {
         let place = self.place(path)?;
         self.reserve(1, Some(&place))?;
         let fs = self.edit()?;
-        fs.root_dir().create_dir(path).map_err(FsErrorKind::Io)?;
+        fs.root_dir().create_dir(path).map_err(failed)?;
         fs.unmount().map_err(FsErrorKind::Io)?;
-        self.write_dots(&self.existing(path)?, &place.parent)
+        self.write_dots(&self.made(path)?, &place.parent)
     }
 
     /// Gives a new directory the two entries that it must begin with,
@@ -371,7 +374,7 @@ impl<D: ReadAt> Fat<D> {
 
     fn remove_all(&mut self, path: &str) -> Result<(), FsErrorKind> {
         let fs = self.edit()?;
-        let Some(entry) = self.lookup(path)? else { return Ok(()) };
+        let Some(entry) = self.only(path)? else { return Ok(()) };
         if components(path)?.is_empty() {
             return Err(FsErrorKind::WrongKind("is the root directory"));
         }
@@ -393,9 +396,10 @@ impl<D: ReadAt> Fat<D> {
         for (path, entry) in all.iter().rev() {
             let chain = self.volume.chain(&*self.pages, entry.cluster)?;
             clusters.extend(chain);
-            fs.root_dir().remove(path).map_err(FsErrorKind::Io)?;
+            fs.root_dir().remove(path).map_err(failed)?;
         }
         fs.unmount().map_err(FsErrorKind::Io)?;
+        self.check_removed(path)?;
         self.wipe(&clusters)
     }
 }

@@ -9,6 +9,7 @@
 //! directory a cluster with old data, and `.` and `..` long names and, in
 //! FAT32's root, a wrong parent.
 
+mod agree;
 mod check;
 mod clock;
 mod dir;

@@ -18,6 +18,8 @@
 //! nobody can say how the cluster is.
 
 mod etcd;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gate;
 mod order;
 mod plan;

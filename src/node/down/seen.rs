@@ -192,7 +192,7 @@ fn complaint(program: &str, output: &Output) -> String {
 
 /// `NAME STATUS ROLES AGE VERSION`, where the status begins with `Ready` or
 /// `NotReady`, more may follow after a comma, and roles have commas too.
-fn list(text: &str) -> BTreeMap<String, Registration> {
+pub(super) fn list(text: &str) -> BTreeMap<String, Registration> {
     let rows = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         let (name, status) = (words.next()?, words.next()?);

@@ -1,0 +1,3 @@
+#![no_main]
+
+piflash_fuzz::target!("node");
