@@ -308,8 +308,8 @@ fn standin() -> PathBuf {
     target.join("debug/examples/kubernetes")
 }
 
-/// A unit was not started before the step that it waits for had allowed it,
-/// in all boots of the node. Both times are of the node's own clock.
+/// On a node that has started once, a unit was not started before the step
+/// that it waits for had allowed it. Both times are of the node's own clock.
 pub(super) fn assert_waited(guest: &Guest<'_>, unit: &str, step: &str) {
     let allowed = format!("/var/lib/piflash/allowed/{step}");
     let allowed = guest.sh(&format!("date -d \"$(cat {allowed})\" +%s"));
