@@ -4,6 +4,7 @@
 # fuzz/seeds, which seeds.sh makes. Ends with a line for each target, and with
 # 1 if one of them has found something.
 #   sh fuzz/run.sh [SECONDS [TARGET...]]
+# Each run takes other random numbers, unless PIFLASH_FUZZ_SEED is one.
 # One target, also by cargo-fuzz (`cargo install cargo-fuzz`; -s none, as a
 # stable Rust has no sanitizers):
 #   cargo fuzz run -s none ext4 fuzz/corpus/ext4 fuzz/seeds/ext4
@@ -41,16 +42,19 @@ most() {
     esac
 }
 
-log=$(mktemp)
-lines=$(mktemp)
-trap 'rm -f "$log" "$lines"' EXIT
-found=
-for name in "$@"; do
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+
+# Runs a target: its log, its line, and NAME.found where it has failed.
+run() {
+    name=$1
+    log=$results/$name.log
     mkdir -p "corpus/$name" "artifacts/$name"
     words=-dict=dict/$name
     [ -e "dict/$name" ] || words=-use_cmp=1
     code=0
     PIFLASH_FUZZ=$name "$program" "corpus/$name" "seeds/$name" "$words" \
+        -seed="${PIFLASH_FUZZ_SEED:-0}" \
         -max_total_time="$seconds" -max_len="$(most "$name")" \
         -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 \
         -artifact_prefix="artifacts/$name/" >"$log" 2>&1 || code=$?
@@ -62,17 +66,36 @@ for name in "$@"; do
         } }
         /^stat::number_of_executed_units/ { runs = $2 }
         END { printf "%-12s %9d runs %6d edges %6d features  %s inputs\n",
-            name, runs, edges, features, corpus }' "$log" >>"$lines"
-    if [ "$code" != 0 ]; then
-        found="$found $name"
-        # The message is in front of the call stack.
-        tail -n 60 "$log"
-        file=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
-        echo "$name has failed; again, with a call stack:"
-        echo "    cd fuzz && RUST_BACKTRACE=1 PIFLASH_FUZZ=$name $program $file"
+            name, runs, edges, features, corpus }' "$log" >"$results/$name.line"
+    [ "$code" = 0 ] || : >"$results/$name.found"
+}
+
+# Two at a time.
+first=
+for name in "$@"; do
+    run "$name" &
+    if [ -n "$first" ]; then
+        wait
+        first=
+    else
+        first=$name
     fi
 done
-cat "$lines"
+wait
+
+found=
+for name in "$@"; do
+    [ -e "$results/$name.found" ] || continue
+    found="$found $name"
+    # The message is in front of the call stack.
+    tail -n 60 "$results/$name.log"
+    file=$(sed -n 's/.*Test unit written to //p' "$results/$name.log" | tail -n 1)
+    echo "$name has failed; again, with a call stack:"
+    echo "    cd fuzz && RUST_BACKTRACE=1 PIFLASH_FUZZ=$name $program $file"
+done
+for name in "$@"; do
+    cat "$results/$name.line"
+done
 [ -z "$found" ] || {
     echo "fuzz/run.sh: found by$found: see above" >&2
     exit 1
