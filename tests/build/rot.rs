@@ -86,6 +86,7 @@ impl Site {
         OUTPUTS.iter().map(read).collect()
     }
 
+    /// Requests of the image since the last call.
     fn downloads(&self) -> usize {
         let requests = self.server.requests();
         requests.iter().filter(|r| r.target == "/stock.img.xz").count()
@@ -196,7 +197,7 @@ fn a_cache_without_checksums_gets_them(site: &Site) {
     let sums = cache.join("sums");
     let made = files_under(&sums);
     assert_eq!(made.len(), 4, "{made:?}");
-    let downloads = site.downloads();
+    site.downloads();
     let content: Vec<_> = made.iter().map(|p| fs::read(p).unwrap()).collect();
     let again = |said: bool| {
         let outcome = site.build(&["--offline"]);
@@ -224,9 +225,9 @@ fn a_cache_without_checksums_gets_them(site: &Site) {
     // Without any, a file that is damaged is not taken for right.
     fs::remove_dir_all(&sums).unwrap();
     rot(&site.cached("images", ".img"), 1 << 20);
-    assert_eq!(site.downloads(), downloads);
+    assert_eq!(site.downloads(), 0);
     assert!(site.is_never_wrong("without checksums", "img,xz,zst", &[]));
-    assert!(site.downloads() > downloads);
+    assert!(site.downloads() > 0);
 }
 
 /// What has checksums is not read whole for each build; what is locked is.
