@@ -6,13 +6,8 @@ mod pods;
 mod programs;
 
 use crate::{
-    cluster::Cluster,
-    guest::Guest,
-    lab::Lab,
-    machine::{Weather, image},
-    node::Node,
-    repository::publish,
-    site::GATEWAY,
+    cluster::Cluster, guest::Guest, machine::Weather, node::Node,
+    repository::publish, site::GATEWAY,
 };
 use programs::{HOSTS_TOML, Programs};
 use std::io::Write;
@@ -49,11 +44,10 @@ impl Real {
             "docker_apt_repository: none",
             &format!("files: [{{src: hosts.toml, dest: {HOSTS_TOML}}}]"),
         ]);
-        // What the builder downloads comes by a way of its own; the nodes
-        // have a proxy.
-        let mut fetch = cluster.site.command();
-        fetch.args(["images", "fetch", "--image"]).arg(image(Lab::Real));
-        fetch.env("http_proxy", server.as_str()).assert().success();
+        // What the builder downloads, which is the same for all nodes, comes
+        // by a way of its own; the nodes have a proxy.
+        let proxy = [("http_proxy", server.as_str())];
+        cluster.site.build_with(&[hosts[0].0], &[], &proxy);
         cluster.add_vars(&[&format!("proxy_url: {mirror}")]);
         Self { cluster, programs }
     }
