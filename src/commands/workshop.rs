@@ -81,12 +81,24 @@ impl Workshop {
         given.iter().filter(|name| seen.insert(*name)).cloned().collect()
     }
 
-    /// Gets the images of nodes, of each node one.
-    pub(super) fn images(
+    /// Gets what builds of nodes would download: of each node its image, and
+    /// what its role needs beside it.
+    pub(super) fn fetch(
         &self,
         names: &[String],
         ui: &Ui,
-    ) -> Result<Vec<Arc<Image>>> {
+    ) -> Result<Vec<(Arc<Image>, Gathered)>> {
+        let images = self.images(names, ui)?;
+        let nodes = self.nodes(names)?.into_iter().zip(images);
+        let both = nodes.map(|(node, image)| {
+            let artefacts = self.artefacts.gather(node, &image, ui)?;
+            Ok((image, artefacts))
+        });
+        both.collect()
+    }
+
+    /// Gets the images of nodes, of each node one.
+    fn images(&self, names: &[String], ui: &Ui) -> Result<Vec<Arc<Image>>> {
         self.shelf.get(&self.nodes(names)?, ui)
     }
 

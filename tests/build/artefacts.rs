@@ -117,6 +117,22 @@ fn the_second_build_needs_no_network() {
 }
 
 #[test]
+fn what_was_fetched_before_is_built_without_a_network() {
+    for group in ["k3s_master", "k8s_master"] {
+        let site = Site::new(group, "");
+        let fetch = ["images", "fetch", "--image", "base.img"];
+        let fetched = site.env.run(&fetch);
+        assert_eq!(fetched.code, Some(0), "{fetched}");
+        let asked = site.releases.server.requests();
+        assert_ne!(asked.len(), 0, "{group}");
+        assert!(fetched.stderr.contains(": http://127"), "{fetched}");
+        assert!(!site.env.work().join("piflash.lock").exists());
+        site.built(&["--offline"]);
+        assert_eq!(site.releases.server.requests().len(), 0, "{group}");
+    }
+}
+
+#[test]
 fn a_release_that_was_replaced() {
     let site = Site::new("k3s_master", "");
     site.built(&[]);

@@ -3,7 +3,10 @@ use std::{collections::BTreeSet, path::Path};
 use clap::Args;
 
 use crate::{
-    base::image::{Image, Origin},
+    base::{
+        artefact::ArtefactFile,
+        image::{Image, Origin},
+    },
     commands::{error::Result, shelf::ImageArgs, workshop::Workshop},
     ui::Ui,
 };
@@ -22,12 +25,23 @@ pub(super) struct FetchArgs {
 /// Fills the cache, and says with what.
 pub(super) fn fetch(inventory: &Path, args: &FetchArgs, ui: &Ui) -> Result<()> {
     let workshop = Workshop::open(inventory, &args.image, ui)?;
-    let images = workshop.images(&workshop.names(&args.nodes), ui)?;
-    let said: BTreeSet<_> = images.iter().map(|image| line(image)).collect();
-    for line in said {
-        ui.say(&line);
+    let fetched = workshop.fetch(&workshop.names(&args.nodes), ui)?;
+    let images: BTreeSet<_> =
+        fetched.iter().map(|(image, _)| line(image)).collect();
+    let artefacts = fetched.iter().flat_map(|(_, gathered)| &gathered.files);
+    let artefacts: BTreeSet<_> = artefacts.map(artefact).collect();
+    for line in images.iter().chain(&artefacts) {
+        ui.say(line);
     }
     Ok(())
+}
+
+fn artefact(file: &ArtefactFile) -> String {
+    let ArtefactFile { name, version, url, .. } = file;
+    match version {
+        Some(version) => format!("{name} {version}: {url}"),
+        None => format!("{name}: {url}"),
+    }
 }
 
 fn line(image: &Image) -> String {
