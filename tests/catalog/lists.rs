@@ -1,6 +1,8 @@
 //! The vendors' own lists, well-formed and not.
 
-use piflash::base::catalog::{Entry, ImagerList, parse_sha256sums};
+use piflash::base::catalog::{
+    Entry, ImagerList, listed_digest, parse_sha256sums,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -334,4 +336,18 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn rows_that_contradict_each_other_give_no_digest() {
+    let [one, two] = ["1", "2"].map(|digit| digit.repeat(64));
+    let digest = |text: &str| {
+        let found = listed_digest(text.as_bytes(), "k3s");
+        found.map(|digest| digest.to_string())
+    };
+    assert_eq!(digest(&format!("{one}  k3s\n")), Some(one.clone()));
+    let twice = format!("{one}  k3s\n{two}  other\n{one} *k3s\n");
+    assert_eq!(digest(&twice), Some(one.clone()));
+    assert_eq!(digest(&format!("{one}  k3s\n{two}  k3s\n")), None);
+    assert_eq!(digest(&format!("{two}  other\n")), None);
 }

@@ -69,12 +69,14 @@ pub fn parse_sha256sums(
 }
 
 /// Finds the digest of `file` in a `SHA256SUMS`; what is no row is passed
-/// over.
+/// over. Of a file whose rows contradict each other nothing is known.
 #[must_use]
 pub fn listed_digest(sums: &[u8], file: &str) -> Option<Sha256> {
     let text = str::from_utf8(sums).ok()?;
-    let mut rows = text.lines().filter_map(digest_and_file);
-    rows.find_map(|(digest, name)| (name == file).then_some(digest))
+    let rows = text.lines().filter_map(digest_and_file);
+    let mut of_file = rows.filter(|(_, name)| *name == file);
+    let (digest, _) = of_file.next()?;
+    of_file.all(|(other, _)| other == digest).then_some(digest)
 }
 
 /// `<64 hex digits> *<file>`: the star says that it was read as binary.
