@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead, BufReader, Lines},
-    os::unix::{fs::FileExt, process::ExitStatusExt},
+    os::unix::fs::FileExt,
     path::PathBuf,
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
 };
@@ -140,6 +140,8 @@ impl Site {
 struct Stopping {
     strace: Child,
     lines: Lines<BufReader<ChildStderr>>,
+    /// What threads have called last, as far as it has been said.
+    calls: BTreeMap<i32, String>,
     said: String,
 }
 
@@ -174,12 +176,12 @@ impl Stopping {
         }
         let mut strace = strace.spawn().unwrap();
         let lines = BufReader::new(strace.stderr.take().unwrap()).lines();
-        Self { strace, lines, said: String::new() }
+        Self { strace, lines, calls: BTreeMap::new(), said: String::new() }
     }
 
     /// Waits until it stands still; nothing when it came to its end.
     fn next(&mut self) -> Option<Stop> {
-        let mut calls = BTreeMap::<_, String>::new();
+        let calls = &mut self.calls;
         for line in self.lines.by_ref().map(Result::unwrap) {
             let traced = line.split_once(' ').and_then(|(thread, event)| {
                 Some((thread.parse().ok()?, event.trim()))
@@ -232,12 +234,17 @@ fn whenever_a_build_ends_nothing_tells_of_another_image() {
     // Killed between two of its names; and built again.
     site.restore();
     let mut build = Stopping::start(&site.build(NEW), NAMES, "");
+    let mut calls = Vec::new();
+    let mut killed = false;
     while let Some(stop) = build.next() {
         let named = stop.call.ends_with("= 0")
             && stop.call.contains("\"build/images/node3.img\"");
+        killed |= named;
         stop.send(if named { Signal::KILL } else { Signal::CONT });
+        calls.push(stop.call);
     }
-    assert_eq!(build.end().0.signal(), Some(9));
+    let (status, said) = build.end();
+    assert!(killed, "{status}: {said}: {calls:#?}");
     let (new, left) = site.agrees("killed");
     let images = ["node3.img", "node3.img.zst"].map(str::to_owned);
     assert!(new && left == images.into());
