@@ -350,4 +350,9 @@ fn rows_that_contradict_each_other_give_no_digest() {
     assert_eq!(digest(&twice), Some(one.clone()));
     assert_eq!(digest(&format!("{one}  k3s\n{two}  k3s\n")), None);
     assert_eq!(digest(&format!("{two}  other\n")), None);
+    let url = "https://cdimage.ubuntu.com/releases/26.04/release/";
+    let text = format!("{one}  k3s\n{one} *k3s\n{two}  k3s\n");
+    let error = parse_sha256sums(url, text.as_bytes()).unwrap_err();
+    let said = "SHA256SUMS:3 has another digest of k3s than before";
+    assert_eq!(error.to_string(), format!("{url}{said}"));
 }

@@ -286,6 +286,22 @@ fn clusters_that_are_not_blocks_are_corruption() {
 }
 
 #[test]
+fn two_entries_of_one_name_are_corruption_when_one_goes() {
+    // Directories have no checksum there.
+    let mut bytes = tampered("uninit_bg", &["symlink /etc/hostz x".into()]);
+    let at = bytes.windows(5).position(|name| name == b"hostz").unwrap();
+    bytes[at..at + 5].copy_from_slice(b"hosts");
+    let disk = Disk::new(bytes.clone());
+    let mut fs = Ext4::open(&disk, OPTIONS).unwrap();
+    let error = fs.remove("/etc/hosts").unwrap_err();
+    let FsErrorKind::Corrupt(corruption) = error.kind else {
+        panic!("{error:?}")
+    };
+    assert!(matches!(corruption.structure, Structure::Directory(_)));
+    assert!(disk.bytes() == bytes);
+}
+
+#[test]
 fn fields_of_the_superblock_that_groups_contradict_are_corruption() {
     for set in FEATURE_SETS {
         let inodes = header(set.name, "Inode count:");

@@ -1,5 +1,7 @@
 //! Ubuntu's `SHA256SUMS`, as sha256sum(1) writes them.
 
+use std::collections::HashMap;
+
 use super::{Blob, Entry, entry::shown};
 use crate::base::digest::Sha256;
 
@@ -30,6 +32,16 @@ pub enum SumsError {
         /// What the line has, shortened.
         text: String,
     },
+    /// Two lines give one file two digests.
+    #[error("{url}SHA256SUMS:{line} has another digest of {file} than before")]
+    Contradiction {
+        /// The release.
+        url: String,
+        /// From 1, the second of them.
+        line: usize,
+        /// The file, shortened.
+        file: String,
+    },
 }
 
 /// Reads the `SHA256SUMS` of the release in the folder `url`
@@ -38,7 +50,8 @@ pub enum SumsError {
 ///
 /// # Errors
 ///
-/// It is not such a file; a line that is none spoils the whole.
+/// It is not such a file; a line that is none, or that contradicts an earlier
+/// one, spoils the whole.
 pub fn parse_sha256sums(
     url: &str,
     bytes: &[u8],
@@ -51,6 +64,7 @@ pub fn parse_sha256sums(
         return Err(SumsError::NotText(url));
     };
     let mut entries = Vec::new();
+    let mut digests = HashMap::new();
     for (at, line) in content.lines().enumerate() {
         if line.trim().is_empty() {
             continue;
@@ -60,6 +74,10 @@ pub fn parse_sha256sums(
             let line = at.saturating_add(1);
             return Err(SumsError::Line { url, line, text });
         };
+        if *digests.entry(file).or_insert(digest) != digest {
+            let (line, file) = (at.saturating_add(1), shown(file));
+            return Err(SumsError::Contradiction { url, line, file });
+        }
         if let Ok(entry) = Entry::of_url(&format!("{url}{file}"), None) {
             let download = Blob { sha256: Some(digest), ..entry.download };
             entries.push(Entry { download, ..entry });

@@ -24,6 +24,11 @@ impl Ext4<'_> {
         let Place { mut parent, name, found } = place;
         let Some(inode) = found else { return Ok(()) };
         self.remove_link(&mut parent, name)?;
+        if self.lookup(&parent, name)?.is_some() {
+            let name = String::from_utf8_lossy(name);
+            return Err(Structure::Directory(parent.inode.ino)
+                .rule(format!("two entries have the name {name:?}")));
+        }
         if inode.is_dir() {
             self.remove_tree(inode)?;
             let links = parent.inode.i_links_count();
