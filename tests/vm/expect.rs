@@ -155,18 +155,29 @@ pub fn assert_kernel(guest: &Guest<'_>) {
     }
 }
 
+/// What cloud-init may say where fsck.fat has the boot partition in the very
+/// moment in which it is looked for a seed: both belong to the stock image,
+/// and nothing orders them. piflash's own steps need no seed.
+const BUSY: [&str; 2] =
+    ["Failed to mount /dev/vda1", "Used fallback datasource"];
+
 /// cloud-init has nothing to complain of but the stock image's own key
-/// `fs_label`, which newer releases call deprecated.
+/// `fs_label`, which newer releases call deprecated, and a boot partition that
+/// was busy.
 fn assert_cloud_init(guest: &Guest<'_>) {
     let said = guest.try_sh("cloud-init status --wait --format json");
     let said: Value = serde_json::from_slice(&said.stdout).unwrap();
     assert_eq!(said["status"], "done", "{said:#}");
     assert_eq!(said["errors"], json!([]), "{said:#}");
     for (level, complaints) in said["recoverable_errors"].as_object().unwrap() {
-        assert_eq!(level, "DEPRECATED", "{said:#}");
         for complaint in complaints.as_array().unwrap() {
             let complaint = complaint.as_str().unwrap();
-            assert!(complaint.contains("fs_label"), "{complaint}");
+            let known = match level.as_str() {
+                "DEPRECATED" => complaint.contains("fs_label"),
+                "WARNING" => BUSY.iter().any(|busy| complaint.contains(busy)),
+                _ => false,
+            };
+            assert!(known, "{said:#}");
         }
     }
 }
