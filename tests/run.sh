@@ -51,7 +51,7 @@ needed="mke2fs:e2fsprogs debugfs:e2fsprogs e2fsck:e2fsprogs
     dash:dash python3:python3 gpg:gnupg losetup:mount mkfs.btrfs:btrfs-progs
     mkfs.xfs:xfsprogs script:bsdutils nmcli:network-manager
     netplan:netplan.io wpa_supplicant:wpasupplicant openssl:openssl jq:jq
-    curl:curl strace:strace
+    curl:curl strace:strace c++:g++
     kubectl:kubernetes-client ssh:openssh-client ssh-keygen:openssh-client
     sshd:openssh-server mmdebstrap:mmdebstrap qemu-img:qemu-utils
     containerd:containerd etcd:etcd-server etcdctl:etcd-client
