@@ -20,3 +20,14 @@ pub mod zst;
 pub use error::{SinkError, SinkErrorKind};
 pub use packed::Written as PackedWritten;
 pub use staged::Staged;
+
+/// What is read and written at once, in bytes: it stays in the processor's
+/// cache, so that checksums cost next to nothing.
+const CHUNK: usize = 128 << 10;
+
+/// Returns how many bytes these ranges of an image have, which do not overlap.
+fn total(ranges: &[(u64, u64)]) -> u64 {
+    ranges.iter().fold(0, |sum: u64, (_, len)| {
+        sum.checked_add(*len).expect("inside of the image")
+    })
+}

@@ -1,8 +1,9 @@
 //! Raw images: `.img`, for dd, Etcher and rpi-imager.
 
 use super::{
-    SinkError, SinkErrorKind, Staged,
+    CHUNK, SinkError, SinkErrorKind, Staged,
     source::{Watch, kernel_copy},
+    total,
 };
 use crate::{
     disk::{Overlay, ReadAt, extents},
@@ -11,9 +12,6 @@ use crate::{
 use rustix::fs::{fstat, ioctl_ficlone};
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
-/// What is read and written at once, in bytes: it stays in the processor's
-/// cache, so that checksums cost next to nothing.
-const CHUNK: usize = 128 << 10;
 /// Holes are made of whole blocks of the destination's file system.
 const HOLE: usize = 4096;
 
@@ -97,9 +95,7 @@ pub fn stage_image(
     let watch = Watch::new(&staged, base_file)?;
     let base_file = check_base(&staged, base_file, size)?;
     let changed = overlay.changed().map_err(|e| staged.read_error(None, e))?;
-    let changed_bytes = changed.iter().fold(0u64, |sum, (_, len)| {
-        sum.checked_add(*len).expect("inside of the image")
-    });
+    let changed_bytes = total(&changed);
 
     let reflinked = options.reflink
         && base_file
@@ -115,9 +111,9 @@ pub fn stage_image(
         }
         runs = without(&runs, &changed);
     }
-    let bytes = runs.iter().fold(changed_bytes, |sum, (_, len)| {
-        sum.checked_add(*len).expect("inside of the image")
-    });
+    let bytes = changed_bytes
+        .checked_add(total(&runs))
+        .expect("without what has changed");
     let available = staged
         .available()
         .map_err(|e| staged.error("look at space for", None, e))?;

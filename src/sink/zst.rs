@@ -9,6 +9,7 @@ use super::{
     packed::Written,
     source::Watch,
     splice::{Block, Encoded, Format, Grain, Job, Memo, Ranges, Source},
+    total,
 };
 use crate::{
     disk::{
@@ -144,10 +145,7 @@ pub fn stage_image(
     let job = job(overlay, base.map(ZstBase::source), options, progress);
     let assembled = job.splice(&Ranges::new(&changed), &staged)?;
     watch.check(&staged)?;
-    let changed = changed.iter().fold(0, |sum, (_, len)| {
-        len.checked_add(sum).expect("inside of the image")
-    });
-    let written = Written::new(overlay.size(), changed, assembled);
+    let written = Written::new(overlay.size(), total(&changed), assembled);
     Ok((staged, written))
 }
 

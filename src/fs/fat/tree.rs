@@ -68,27 +68,6 @@ impl<D: ReadAt> Fat<D> {
         }
         Ok(Content { fat: self, chain, size: file.size, at: 0 })
     }
-
-    /// Returns the ranges `(offset, len)` in bytes of free clusters.
-    pub fn unused(&self) -> Result<Vec<(u64, u64)>, FsError> {
-        let mut ranges: Vec<(u64, u64)> = Vec::new();
-        let size = self.volume.cluster;
-        for cluster in self.volume.numbers() {
-            if !self.volume.is_free(&*self.pages, cluster)? {
-                continue;
-            }
-            let start = self.volume.cluster_offset(cluster);
-            match ranges.last_mut() {
-                Some((at, len))
-                    if at.checked_add(*len).expect(INSIDE) == start =>
-                {
-                    *len = len.checked_add(size).expect(INSIDE);
-                }
-                _ => ranges.push((start, size)),
-            }
-        }
-        Ok(ranges)
-    }
 }
 
 impl<D: ReadAt> Tree for Fat<D> {

@@ -162,5 +162,5 @@ pub fn unused_ext4(volume: &Volume) -> Result<Vec<(u64, u64)>, FsError> {
 /// Returns the ranges `(offset, len)` of a FAT file system, in bytes, that
 /// belong to nothing.
 pub fn unused_fat(volume: &Volume) -> Result<Vec<(u64, u64)>, FsError> {
-    Fat::open(volume.clone(), 0)?.unused()
+    Fat::open(volume.clone(), 0)?.free_ranges()
 }

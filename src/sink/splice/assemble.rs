@@ -4,13 +4,9 @@ use super::{Block, Format, Job, Source, cuts::Piece, in_order::in_order};
 use crate::{
     disk::{CheckedFile, ImageFile, ReadAt},
     progress::Progress,
-    sink::{SinkError, SinkErrorKind, Staged, source::kernel_copy},
+    sink::{CHUNK, SinkError, SinkErrorKind, Staged, source::kernel_copy},
 };
 use std::{io, ops::Range, os::unix::fs::FileExt};
-
-/// What is read and written at once, in bytes: it stays in the processor's
-/// cache, so that checksums cost next to nothing.
-const CHUNK: usize = 128 << 10;
 
 /// Why sizes can be added: blocks lie inside of the base's file (their index
 /// was read and compared with it), or are as large as the image at most.

@@ -10,6 +10,7 @@ use super::{
     SinkError, SinkErrorKind, Staged,
     source::Watch,
     splice::{Encoded, Format, Grain, Job, Ranges},
+    total,
 };
 use crate::{
     disk::{
@@ -87,10 +88,7 @@ pub fn stage_image(
     let job = job(overlay, base, check, options, progress);
     let assembled = job.splice(&Ranges::new(&changed), &staged)?;
     watch.check(&staged)?;
-    let changed = changed.iter().fold(0, |sum, (_, len)| {
-        len.checked_add(sum).expect("inside of the image")
-    });
-    let written = Written::new(overlay.size(), changed, assembled);
+    let written = Written::new(overlay.size(), total(&changed), assembled);
     Ok((staged, written))
 }
 
