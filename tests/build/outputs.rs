@@ -11,7 +11,7 @@ use crate::support::{
     oracle::{self, run},
     repository,
     server::Server,
-    sha256, tree,
+    sha256, tree, xz,
 };
 
 /// Partitions of the demo image, in bytes.
@@ -150,13 +150,7 @@ fn stages(outcome: &Outcome) -> Vec<String> {
 /// A base is prepared once, out of the blocks of the download where it can.
 #[test]
 fn a_base_is_prepared_once_and_kept() {
-    let dir = tempfile::tempdir().unwrap();
-    let raw = dir.path().join("stock.img");
-    let demo = repository().join("images/demo/demo.img.zst");
-    let (demo, to) = (demo.to_str().unwrap(), raw.to_str().unwrap());
-    run("zstd", &["-dq", "--sparse", demo, "-o", to]).unwrap();
-    run("xz", &["-0", "-T2", "--block-size=8MiB", to]).unwrap();
-    let packed = fs::read(dir.path().join("stock.img.xz")).unwrap();
+    let packed = xz::demo();
     let server = Server::start();
     server.put("/stock.img.xz", &packed);
     let env = Env::new();

@@ -16,7 +16,7 @@ use crate::{
         oracle::run,
         repository,
         server::Server,
-        sha256,
+        sha256, xz,
     },
 };
 
@@ -33,13 +33,7 @@ impl Site {
     /// With all that a cache can hold of an image: itself, its download, and
     /// a prepared base of each format.
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let raw = dir.path().join("stock.img");
-        let demo = repository().join("images/demo/demo.img.zst");
-        let (demo, to) = (demo.to_str().unwrap(), raw.to_str().unwrap());
-        run("zstd", &["-dq", "--sparse", demo, "-o", to]).unwrap();
-        run("xz", &["-0", "-T2", "--block-size=8MiB", to]).unwrap();
-        let packed = fs::read(dir.path().join("stock.img.xz")).unwrap();
+        let packed = xz::demo();
         let server = Server::start();
         server.put("/stock.img.xz", &packed);
         let env = Env::new();

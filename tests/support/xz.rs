@@ -1,12 +1,26 @@
 //! .xz files made and judged by xz(1).
 
-use super::oracle::{Complaint, run, run_with};
-use std::path::Path;
+use super::{
+    oracle::{Complaint, run, run_with},
+    repository,
+};
+use std::{fs, path::Path};
 
 /// `xz ARGS` of some bytes.
 pub fn pack(content: &[u8], args: &[&str]) -> Vec<u8> {
     let args = [&["-q", "-z", "-c"], args].concat();
     run_with("xz", &args, content).unwrap()
+}
+
+/// The demo image as an .xz of blocks of 8 MiB.
+pub fn demo() -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let raw = dir.path().join("stock.img");
+    let demo = repository().join("images/demo/demo.img.zst");
+    let (demo, to) = (demo.to_str().unwrap(), raw.to_str().unwrap());
+    run("zstd", &["-dq", "--sparse", demo, "-o", to]).unwrap();
+    run("xz", &["-0", "-T2", "--block-size=8MiB", to]).unwrap();
+    fs::read(dir.path().join("stock.img.xz")).unwrap()
 }
 
 /// `xz -dc`: what is in the file, all checks done.
